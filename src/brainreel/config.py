@@ -1,0 +1,216 @@
+"""Frozen, named configurations: YAML in and out, dotted overrides, errors that suggest a name."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from brainreel.errors import ConfigError, did_you_mean
+from brainreel.files import digest_json
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, typed, unknown keys refused with a near name.
+
+    A family of configs (models, tasks, data) is told apart by a `name: Literal["..."]` field and
+    joined in a union with `Field(discriminator="name")`. The text under a field is its meaning;
+    `brainreel describe` prints it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], *, where: str = "config") -> Self:
+        """Validate a mapping; a fault is a `ConfigError` that names the dotted key."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as problem:
+            raise ConfigError(f"{where}: {_first_fault(cls, content, problem)}") from problem
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, every default written out."""
+        plain: dict[str, Any] = self.model_dump(mode="json", serialize_as_any=True)
+        return plain
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the resolved configuration."""
+        return digest_json(self.to_dict())
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping, or say what is wrong with the file."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read ({problem.strerror}).") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        told = " ".join(str(problem).split())
+        raise ConfigError(f"{path}: not valid YAML ({told}).") from problem
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of keys to values.")
+    return content
+
+
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Return YAML in the order of the fields."""
+    text: str = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of a mapping with `key.sub=value` assignments applied (values are YAML).
+
+    A number indexes a list: `stages.1.optim.lr=1e-4`.
+    """
+    result = _copied(content)
+    for assignment in assignments:
+        dotted, sign, text = assignment.partition("=")
+        if not sign or not dotted:
+            raise ConfigError(f"'{assignment}' is no override. Write key.sub=value.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            raise ConfigError(f"'{assignment}': the value is not valid YAML.") from problem
+        _assign(result, dotted.split("."), _number(value), assignment)
+    return result
+
+
+def _number(value: Any) -> Any:
+    """Read `1e-4`, which YAML 1.1 takes for text, as the number it is."""
+    if isinstance(value, str) and value[:1] in "+-.0123456789":
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
+
+
+def _assign(node: Any, keys: list[str], value: Any, assignment: str) -> None:
+    *path, last = keys
+    for key in path:
+        if isinstance(node, list):
+            node = node[_index(node, key, assignment)]
+        else:
+            if not isinstance(node.get(key), dict | list):
+                node[key] = {}
+            node = node[key]
+    if isinstance(node, list):
+        node[_index(node, last, assignment)] = value
+    elif last == "name" and node.get("name") != value:
+        # Another member of the family: the options of the old one do not belong to it.
+        node.clear()
+        node["name"] = value
+    else:
+        node[last] = value
+
+
+def _index(items: list[Any], key: str, assignment: str) -> int:
+    if not key.isdigit() or int(key) >= len(items):
+        raise ConfigError(f"'{assignment}': '{key}' should be a number from 0 to {len(items) - 1}.")
+    return int(key)
+
+
+def options(config: type[BaseModel]) -> Iterator[tuple[str, str, Any, str]]:
+    """Yield (key, type, default, meaning) of every field, as `describe` prints them."""
+    for name, info in config.model_fields.items():
+        default = "required" if info.is_required() else info.get_default(call_default_factory=True)
+        yield name, _type_name(info.annotation), default, " ".join((info.description or "").split())
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is None or annotation is type(None):
+        return "none"
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(item) for item in get_args(annotation))
+    if origin is typing.Annotated:
+        return _type_name(get_args(annotation)[0])
+    if origin is typing.Literal:
+        return " | ".join(str(item) for item in get_args(annotation))
+    if origin is not None:
+        inner = ", ".join(_type_name(i) for i in get_args(annotation) if i is not Ellipsis)
+        return f"{origin.__name__} of {inner}"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _first_fault(cls: type[BaseModel], content: Any, problem: ValidationError) -> str:
+    """Turn pydantic's first error into one sentence with a near name where a name is wrong."""
+    fault = problem.errors()[0]
+    location = [str(part) for part in fault["loc"]]
+    owner, keys = _owner(cls, content, fault["loc"])
+    dotted = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
+        known = owner.model_fields if owner else ()
+        return f"unknown key '{dotted}'.{did_you_mean(keys[-1], known)}"
+    if fault["type"] == "union_tag_invalid":
+        context = fault["ctx"]
+        names = [item.strip().strip("'") for item in context["expected_tags"].split(",")]
+        given = str(context["tag"])
+        return f"'{dotted}.name' is '{given}', which is not known.{did_you_mean(given, names)}"
+    if fault["type"] == "union_tag_not_found":
+        return f"'{dotted}' needs a name, such as '{dotted}.name=...'."
+    if fault["type"] == "missing":
+        return f"'{dotted}' is missing. Give it as {dotted}=VALUE."
+    message = fault["msg"].removeprefix("Value error, ")
+    given = fault["input"]
+    shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
+    return f"'{dotted or '.'.join(location)}': {message}{shown}."
+
+
+def _owner(
+    cls: type[BaseModel], content: Any, location: Sequence[int | str]
+) -> tuple[type[BaseModel] | None, list[str]]:
+    """Find the config class that a fault lies in, and its dotted key without union tags."""
+    owner: type[BaseModel] | None = cls
+    keys: list[str] = []
+    value = content
+    for position, part in enumerate(location):
+        tagged = isinstance(value, Mapping) and part not in value and value.get("name") == part
+        if tagged:
+            continue
+        keys.append(str(part))
+        value = _step(value, part)
+        if position < len(location) - 1 and owner is not None:
+            owner = _child(owner, part, value)
+    return owner, keys
+
+
+def _step(value: Any, part: int | str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    if isinstance(value, Sequence) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def _child(owner: type[BaseModel], part: int | str, value: Any) -> type[BaseModel] | None:
+    if isinstance(part, int) or part not in owner.model_fields:
+        return owner
+    for candidate in _models_in(owner.model_fields[str(part)].annotation):
+        tag = candidate.model_fields.get("name")
+        if tag is None or not isinstance(value, Mapping) or tag.default == value.get("name"):
+            return candidate
+    return None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -1,0 +1,1 @@
+"""Pairs of stimulus and fMRI, ready for a model."""

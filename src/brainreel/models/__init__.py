@@ -1,0 +1,1 @@
+"""One family a file: its Config beside its model."""

@@ -1,0 +1,1 @@
+"""People and films whose answers are known."""
