@@ -1,0 +1,227 @@
+"""Prepare runs: mask, clean and store them time first; in parallel, resumable, never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from brainreel.config import Config
+from brainreel.errors import BrainreelError, DataError, require_extra
+from brainreel.files import digest_json
+from brainreel.fmri.bids import Run
+from brainreel.fmri.bold import VoxelMask
+from brainreel.fmri.images import BoldImage, open_bold_image
+from brainreel.fmri.make import RunPlan, try_to_make
+from brainreel.fmri.masks import mask_digest, masks_of_runs
+from brainreel.fmri.normalize import CleanConfig
+from brainreel.fmri.store import (
+    FORMAT,
+    PreparedRun,
+    is_current,
+    note_paths,
+    open_store,
+    read_run,
+    read_store,
+    update_index,
+)
+
+__all__ = ["PrepareConfig", "PreparedRun", "plan_runs", "prepare", "read_run", "read_store"]
+
+
+class PrepareConfig(Config):
+    """How runs are prepared. Any change makes new files beside the old."""
+
+    clean: CleanConfig = CleanConfig()
+    """What is taken out of every voxel's time course."""
+    mask: Path | None = None
+    """Mask image for all runs; by default each run's own brain mask, or one found in its data."""
+    mask_over: Literal["run", "subject", "all"] = "subject"
+    """Whose masks are intersected, so that columns mean the same voxels."""
+    nonfinite: Literal["refuse", "zero"] = "refuse"
+    """Voxels with NaN or infinite values: refuse the run, or set those voxels to 0 throughout."""
+    tr_s: float | None = Field(None, gt=0)
+    """Repetition time in seconds, where header and sidecar are wrong."""
+    n_dummy: int | None = Field(None, ge=0)
+    """Volumes to drop from the head of every run; by default those that fMRIPrep marks."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options; of the mask only its voxels count, and they are digested apart."""
+        return {key: value for key, value in self.to_dict().items() if key != "mask"}
+
+    def options_digest(self) -> str:
+        """Return the digest that `read_store` knows the options by."""
+        return digest_json(self.options())
+
+
+def prepare(
+    runs: Sequence[Run],
+    store: Path,
+    config: PrepareConfig | None = None,
+    *,
+    n_jobs: int | None = 1,
+    backend: str | None = None,
+    progress: bool | Console = False,
+) -> list[Path]:
+    """Prepare runs into a store and return their folders, in the order of `runs`.
+
+    A run that is there already, made with the same options from the same sources, is left as it
+    is; so a call that was killed is finished by the next. A run that fails leaves nothing behind
+    and does not stop the others.
+
+    Parameters
+    ----------
+    runs
+        From `find_runs` or `Run.single`.
+    store
+        Folder, made if missing.
+    config
+        Options.
+    n_jobs, backend
+        As joblib takes them; None leaves it to `joblib.parallel_config`.
+    progress
+        Show a bar (on the given console).
+
+    Raises
+    ------
+    DataError, OutputError
+        Naming the first run that could not be prepared.
+    """
+    config = config or PrepareConfig()
+    if backend == "dask":
+        require_extra("distributed", "dask")
+    plans = plan_runs(runs, store, config)
+    open_store(store)
+    there = [is_current(plan.folder, plan.sources) for plan in plans]
+    todo = [plan for plan, done in zip(plans, there, strict=True) if not done]
+    for plan, done in zip(plans, there, strict=True):
+        if done:
+            note_paths(plan.folder, plan.sources)
+    faults = [
+        done
+        for done in _shown(_made(todo, n_jobs, backend), len(todo), progress)
+        if isinstance(done, BrainreelError)
+    ]
+    whole = {plan.run.label: plan.folder for plan in plans if plan.folder.is_dir()}
+    update_index(Path(store), whole)
+    if faults:
+        raise _joined(faults, len(plans))
+    return [plan.folder for plan in plans]
+
+
+def plan_runs(runs: Sequence[Run], store: Path, config: PrepareConfig) -> list[RunPlan]:
+    """Decide masks, names and sources of all runs; every header is checked before any work.
+
+    Raises
+    ------
+    DataError
+        If there is no run, two have one label, or a header or mask is not what it should be.
+    """
+    if not runs:
+        raise DataError("prepare: no runs were given.")
+    labels = [run.label for run in runs]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise DataError(f"prepare: the run {twice[0]} was given twice.")
+    images = [_image(run, config) for run in runs]
+    masks = masks_of_runs(runs, images, config.mask, config.mask_over)
+    digests = {id(mask): mask_digest(mask) for mask in masks}
+    return [
+        _plan(run, image, mask, digests[id(mask)], Path(store), config)
+        for run, image, mask in zip(runs, images, masks, strict=True)
+    ]
+
+
+def _image(run: Run, config: PrepareConfig) -> BoldImage:
+    if config.tr_s is not None:
+        return open_bold_image(run.bold, tr_s=config.tr_s, trust_tr=True)
+    return open_bold_image(run.bold, tr_s=run.tr_s)
+
+
+def _plan(
+    run: Run, image: BoldImage, mask: VoxelMask, digest: str, store: Path, config: PrepareConfig
+) -> RunPlan:
+    n_dummy = run.n_dummy if config.n_dummy is None else config.n_dummy
+    if image.n_volumes - n_dummy < 2:
+        raise DataError(
+            f"{run.bold}: {image.n_volumes} volumes less {n_dummy} dummies leave too few. "
+            "Give a smaller n_dummy."
+        )
+    facts = {
+        "format": FORMAT,
+        "options": config.options_digest(),
+        "mask": digest,
+        "clock": [str(image.tr_s), str(run.film_start_s), n_dummy, str(run.slice_time_s)],
+        "film": run.film.name if run.film else "",
+    }
+    roles = {"bold": run.bold, "film": run.film, "events": run.events}
+    if config.clean.confounds:
+        roles["confounds"] = run.confounds
+    return RunPlan(
+        run=run,
+        folder=store / f"{run.label}_{digest_json(facts)[:8]}",
+        mask=mask,
+        mask_digest=digest,
+        tr_s=image.tr_s,
+        n_dummy=n_dummy,
+        n_volumes=image.n_volumes,
+        clean=config.clean,
+        nonfinite=config.nonfinite,
+        sources={role: path for role, path in roles.items() if path is not None},
+        config=config.to_dict(),
+        config_digest=config.options_digest(),
+    )
+
+
+def _made(
+    todo: list[RunPlan], n_jobs: int | None, backend: str | None
+) -> Iterator[str | BrainreelError]:
+    """Make the runs, yielding each as it is done where the backend can."""
+    if not todo:
+        return
+    jobs = [joblib.delayed(try_to_make)(plan) for plan in todo]
+    gives_early = backend != "multiprocessing"
+    parallel = joblib.Parallel(
+        n_jobs=n_jobs,
+        backend=backend,
+        batch_size=1,
+        return_as="generator_unordered" if gives_early else "list",
+    )
+    yield from parallel(jobs)
+
+
+def _shown(
+    done: Iterator[str | BrainreelError], n_runs: int, progress: bool | Console
+) -> Iterator[str | BrainreelError]:
+    if not progress or not n_runs:
+        yield from done
+        return
+    bar = Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeRemainingColumn(),
+        console=progress if isinstance(progress, Console) else None,
+    )
+    with bar:
+        task = bar.add_task("prepare", total=n_runs)
+        for item in done:
+            bar.update(task, advance=1, description=f"prepare {item}" if _is_label(item) else None)
+            yield item
+
+
+def _is_label(item: str | BrainreelError) -> bool:
+    return isinstance(item, str)
+
+
+def _joined(faults: list[BrainreelError], n_runs: int) -> BrainreelError:
+    if len(faults) == 1:
+        return faults[0]
+    first = faults[0]
+    return type(first)(f"{len(faults)} of {n_runs} runs could not be prepared; the first: {first}")

@@ -1,0 +1,290 @@
+"""The store of prepared runs: one folder a run, named by what it was made with, and an index."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainreel.errors import DataError
+from brainreel.files import digest_file, new_folder, read_json, write_json
+from brainreel.fmri.bold import Bold, Float32, VoxelMask
+from brainreel.fmri.images import load_mask
+from brainreel.fmri.normalize import CleanConfig, Moments, clean
+from brainreel.timebase import TrGrid
+
+FORMAT = 1  # raised when the files of a prepared run change their meaning
+BOLD, MANIFEST, MASK = "bold.npy", "manifest.json", "mask.nii.gz"
+MOMENTS, CONFOUNDS = "moments.npz", "confounds.tsv"
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """One prepared run on disk; its arrays are read when asked for.
+
+    Attributes
+    ----------
+    folder
+        Holds `bold.npy`, `manifest.json`, `mask.nii.gz`, `moments.npz` and `confounds.tsv`.
+    manifest
+        What it was made from and with.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Name as errors and files use it: `"sub-01_task-film_run-1"`."""
+        return str(self.manifest["label"])
+
+    @property
+    def subject(self) -> str:
+        """Who: `"sub-01"`."""
+        return f"sub-{self.manifest['subject']}"
+
+    @property
+    def key(self) -> str:
+        """Session, task and run, the same for all people."""
+        return str(self.manifest["key"])
+
+    @property
+    def task(self) -> str:
+        """Value of the task entity."""
+        return str(self.manifest["task"])
+
+    @property
+    def film(self) -> Path | None:
+        """The film that was shown, or None."""
+        source = self.manifest["sources"].get("film")
+        return Path(source["path"]) if source else None
+
+    @property
+    def events(self) -> Path | None:
+        """The table of events, or None."""
+        source = self.manifest["sources"].get("events")
+        return Path(source["path"]) if source else None
+
+    @property
+    def grid(self) -> TrGrid:
+        """The kept TRs on the film's clock."""
+        facts = self.manifest["grid"]
+        return TrGrid(Fraction(facts["tr_s"]), int(facts["n_trs"]), Fraction(facts["first_s"]))
+
+    @property
+    def n_dummy(self) -> int:
+        """Volumes dropped from the head of the file."""
+        return int(self.manifest["n_dummy"])
+
+    @property
+    def n_voxels(self) -> int:
+        """Columns of the data."""
+        return int(self.manifest["n_voxels"])
+
+    @property
+    def n_constant(self) -> int:
+        """Voxels without variance, which are 0 throughout."""
+        return int(self.manifest["n_constant"])
+
+    @property
+    def config_digest(self) -> str:
+        """Digest of the options it was made with."""
+        return str(self.manifest["config_digest"])
+
+    @property
+    def clean_config(self) -> CleanConfig:
+        """What was taken out of the data."""
+        return CleanConfig.parse(self.manifest["config"]["clean"], where=str(self.folder))
+
+    @property
+    def confounds_used(self) -> pd.DataFrame:
+        """(T, K) confounds that were regressed out; K = 0 without."""
+        names = self.manifest["confounds"]
+        if not names:
+            return pd.DataFrame(index=range(self.grid.n_trs))
+        return pd.read_csv(self.folder / CONFOUNDS, sep="\t", float_precision="round_trip")
+
+    @functools.cached_property
+    def mask(self) -> VoxelMask:
+        """Where the columns lie in the brain."""
+        return load_mask(self.folder / MASK, space=str(self.manifest["space"]))
+
+    @property
+    def moments(self) -> Moments:
+        """Moments of this run alone; merge those of the training runs."""
+        with np.load(self.folder / MOMENTS, allow_pickle=False) as kept:
+            return Moments(self.grid.n_trs, kept["mean"], kept["std"])
+
+    @property
+    def raw_mean(self) -> Float32:
+        """(V,) mean over time before cleaning: the person's reference volume."""
+        with np.load(self.folder / MOMENTS, allow_pickle=False) as kept:
+            mean: Float32 = kept["raw_mean"]
+            return mean
+
+    def bold(self) -> Bold:
+        """Return the cleaned signal, (T, V) float32, memory-mapped and read-only."""
+        data = np.load(self.folder / BOLD, mmap_mode="r", allow_pickle=False)
+        return Bold(data, self.grid, self.mask)
+
+    def clean(self, data: NDArray[np.floating]) -> Float32:
+        """Clean (T, n) time courses exactly as this run was cleaned (a known truth, say)."""
+        table = self.confounds_used
+        confounds = table.to_numpy(np.float64) if table.shape[1] else None
+        return clean(data, self.grid.tr_s, self.clean_config, confounds, where=self.label)
+
+
+def open_store(store: Path) -> Path:
+    """Make a store, or open one; refuse a folder that holds something else."""
+    store = Path(store)
+    if not (store / _INDEX).is_file():
+        new_folder(store)
+        write_json(store / _INDEX, {"format": FORMAT, "runs": {}})
+    return store
+
+
+def read_run(folder: Path) -> PreparedRun:
+    """Read one prepared run."""
+    manifest = read_json(Path(folder) / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DataError(f"{folder}: not a run of this version. Prepare it again.")
+    return PreparedRun(Path(folder), manifest)
+
+
+def read_store(
+    store: Path,
+    *,
+    subjects: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    config_digest: str | None = None,
+) -> list[PreparedRun]:
+    """Return the runs that were prepared last, sorted by label.
+
+    Parameters
+    ----------
+    store
+        Folder that `prepare` made.
+    subjects, tasks
+        Which to keep (`"sub-01"` or `"01"`); all by default.
+    config_digest
+        Take the runs of these options instead (`PrepareConfig.options_digest`, or its beginning).
+
+    Raises
+    ------
+    DataError
+        If there is no store, a run is missing, or runs were prepared with different options.
+    """
+    store = Path(store)
+    if not (store / _INDEX).is_file():
+        raise DataError(f"{store}: no prepared runs here. Make them with: brainreel prepare.")
+    if config_digest is None:
+        folders = [store / name for name in read_json(store / _INDEX)["runs"].values()]
+    else:
+        folders = [path.parent for path in store.glob(f"[!.]*/{MANIFEST}")]
+    runs = [read_run(folder) for folder in folders]
+    if config_digest is not None:
+        runs = [run for run in runs if run.config_digest.startswith(config_digest)]
+    runs = [
+        run
+        for run in sorted(runs, key=lambda run: run.label)
+        if _kept(run.subject, "sub", subjects) and _kept(run.task, "task", tasks)
+    ]
+    _check_one_way(store, runs)
+    return runs
+
+
+def _kept(value: str, entity: str, wanted: Sequence[str] | None) -> bool:
+    if wanted is None:
+        return True
+    plain = value.removeprefix(f"{entity}-")
+    return plain in {item.removeprefix(f"{entity}-") for item in wanted}
+
+
+def _check_one_way(store: Path, runs: list[PreparedRun]) -> None:
+    if not runs:
+        raise DataError(f"{store}: no prepared run fits. Prepare it first, or choose others.")
+    ways = {run.config_digest: run.label for run in runs}
+    if len(ways) > 1:
+        one, other = list(ways.values())[:2]
+        raise DataError(
+            f"{store}: {one} and {other} were prepared with different options. Prepare all runs "
+            "with the same."
+        )
+
+
+def update_index(store: Path, made: Mapping[str, Path]) -> None:
+    """Point the index at the folders of the runs (label -> folder), keeping the others."""
+    with _locked(store):
+        index = read_json(store / _INDEX)
+        runs = {**index["runs"], **{label: folder.name for label, folder in made.items()}}
+        if runs != index["runs"]:
+            write_json(store / _INDEX, {"format": FORMAT, "runs": dict(sorted(runs.items()))})
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """Let one process at a time change the index; a killed one leaves no lock behind."""
+    with (store / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def describe_source(path: Path) -> dict[str, Any]:
+    """Return path, size, time of change and SHA-256 of a source file."""
+    path = Path(path)
+    try:
+        state = path.stat()
+        digest = digest_file(path)
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be read ({problem.strerror}).") from problem
+    return {
+        "path": str(path.resolve()),
+        "bytes": state.st_size,
+        "modified_ns": state.st_mtime_ns,
+        "sha256": digest,
+    }
+
+
+def is_current(folder: Path, sources: Mapping[str, Path]) -> bool:
+    """Tell whether a folder holds a whole run made from these sources as they are now.
+
+    A source with the same size and time of change is taken to be the same; else its bytes decide.
+    """
+    if not (folder / MANIFEST).is_file():
+        return False
+    kept = read_json(folder / MANIFEST)["sources"]
+    if set(kept) != set(sources):
+        return False
+    return all(_same_source(kept[role], path) for role, path in sources.items())
+
+
+def _same_source(kept: Mapping[str, Any], path: Path) -> bool:
+    try:
+        state = path.stat()
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be read ({problem.strerror}).") from problem
+    if state.st_size != kept["bytes"]:
+        return False
+    unchanged = bool(state.st_mtime_ns == kept["modified_ns"])
+    return unchanged or digest_file(path) == kept["sha256"]
+
+
+def note_paths(folder: Path, sources: Mapping[str, Path]) -> None:
+    """Write new paths into a manifest whose sources were moved; else touch nothing."""
+    manifest = read_json(folder / MANIFEST)
+    moved = {role: str(path.resolve()) for role, path in sources.items()}
+    if all(manifest["sources"][role]["path"] == path for role, path in moved.items()):
+        return
+    for role, path in moved.items():
+        manifest["sources"][role]["path"] = path
+    write_json(folder / MANIFEST, manifest)
