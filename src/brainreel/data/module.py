@@ -1,0 +1,215 @@
+"""Lightning's view of a film data set: windows of one fold, and the DataSpec that sizes a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+
+from brainreel.data.loading import ResumableLoader, ShardedBatches
+from brainreel.data.samples import Fold, Recording, Segment, Series
+from brainreel.data.windows import (
+    FilmStrip,
+    WindowDataset,
+    WindowsConfig,
+    collate_windows,
+    plan_windows,
+    train_segments_of,
+)
+from brainreel.errors import DataError
+from brainreel.fmri.normalize import Moments, zscore_voxelwise
+from brainreel.shapes import DataSpec
+from brainreel.stimulus.frames import store_frames
+from brainreel.stimulus.windows import frame_times
+from brainreel.timebase import TrGrid
+
+Float32 = NDArray[np.float32]
+
+
+class FilmModule(LightningDataModule):  # type: ignore[misc]
+    """Windows of film and BOLD of one fold.
+
+    Parameters
+    ----------
+    series
+        Recordings with films.
+    fold
+        Which segments train, validate and test.
+    config
+        How films are cut.
+    cache
+        Folder of the decoded frames; one film is decoded once for all folds.
+    seed
+        Seed of the shuffling.
+    context_trs
+        TRs the model looks back; may be set after the model is built.
+
+    Attributes
+    ----------
+    spec
+        The facts that size a model; there after `setup`.
+    moments
+        Mean and deviation of each person's voxels over their training segments alone.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        fold: Fold,
+        config: WindowsConfig,
+        *,
+        cache: Path,
+        seed: int,
+        context_trs: int = 0,
+    ) -> None:
+        super().__init__()
+        self.series, self.fold, self.config = series, fold, config
+        self.cache, self.seed, self.context_trs = Path(cache), seed, context_trs
+        self.spec = film_spec(series, config)
+        self.moments: Mapping[str, Moments] = {}
+        self.strips: tuple[FilmStrip, ...] = ()
+        self.strip_of: tuple[int, ...] = ()
+        self._bold: dict[int, Float32] = {}
+        self._position = 0
+        self._train: ResumableLoader | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Decode the films, unless they are in the cache, and take the moments."""
+        if self.strips:
+            return
+        by_person = train_segments_of(self.series, self.fold.train)
+        self.moments = {
+            who: Moments.of([self.series.bold_of(segment) for segment in mine])
+            for who, mine in by_person.items()
+        }
+        self.strips, self.strip_of = open_strips(self.series.recordings, self.config, self.cache)
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return shuffled windows of the training segments, from where a broken run stopped."""
+        self._train = self.loader(self.fold.train, shuffle=True, own_context=True)
+        self._train.position = self._position
+        return self._train
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many training batches were handed out, for the checkpoint."""
+        return {"position": self._train.position if self._train else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after that many batches; Lightning calls it before it asks for the loader."""
+        self._position = int(state_dict["position"])
+
+    def val_dataloader(self) -> list[ResumableLoader]:
+        """Return windows of the validation segments in order; an empty list without."""
+        if not self.fold.validation:
+            return []
+        return [self.loader(self.fold.validation, shuffle=False, own_context=False)]
+
+    def loader(
+        self, segments: Sequence[Segment], *, shuffle: bool, own_context: bool
+    ) -> ResumableLoader:
+        """Return this rank's batches of some segments; `own_context` as in `plan_windows`."""
+        dataset = self.dataset(segments, own_context=own_context)
+        trainer = self.trainer
+        batches = ShardedBatches(
+            len(dataset),
+            self.config.batch_windows,
+            seed=self.seed if shuffle else None,
+            rank=trainer.global_rank if trainer else 0,
+            n_ranks=trainer.world_size if trainer else 1,
+        )
+        return ResumableLoader(
+            dataset, batches, collate=collate_windows, n_workers=self.config.n_workers
+        )
+
+    def dataset(self, segments: Sequence[Segment], *, own_context: bool) -> WindowDataset:
+        """Return the windows of some segments; BOLD in units of the training deviation."""
+        windows = plan_windows(
+            segments,
+            self.strip_of,
+            self.config.window_trs,
+            context_trs=self.context_trs,
+            own_context=own_context,
+        )
+        used = {recording for window in windows for recording in window.recordings}
+        return WindowDataset(
+            windows,
+            self.strips,
+            {number: self.bold(number) for number in used},
+            [self.spec.subjects.index(r.subject) for r in self.series.recordings],
+            self.spec.n_voxels,
+            window_trs=self.config.window_trs,
+            context_trs=self.context_trs,
+        )
+
+    def bold(self, recording: int) -> Float32:
+        """Return the (T, V) BOLD of a recording, z-scored by its person's training moments."""
+        if recording not in self._bold:
+            record = self.series.recordings[recording]
+            scored = zscore_voxelwise(record.bold.data, self.moments[record.subject])
+            self._bold[recording] = np.asarray(scored, np.float32)
+        return self._bold[recording]
+
+
+def film_spec(series: Series, config: WindowsConfig) -> DataSpec:
+    """Return the facts of a film data set.
+
+    Raises
+    ------
+    DataError
+        If a recording has no film, a person's runs differ in voxels, or TRs differ.
+    """
+    first: dict[str, Recording] = {}
+    for recording in series.recordings:
+        if recording.film is None:
+            raise DataError(f"{recording.label} has no film; a network on films needs one.")
+        known = first.setdefault(recording.subject, recording)
+        if known.bold.n_voxels != recording.bold.n_voxels:
+            raise DataError(
+                f"{recording.label} has {recording.bold.n_voxels} voxels, {known.label} has "
+                f"{known.bold.n_voxels}. Prepare both runs with one mask."
+            )
+    grids = [recording.bold.grid for recording in series.recordings]
+    trs = sorted({grid.tr_s for grid in grids})
+    if len(trs) != 1:
+        told = ", ".join(f"{float(tr):g} s" for tr in trs)
+        raise DataError(f"the recordings have several TRs ({told}); a network needs one.")
+    return DataSpec(
+        subjects=tuple(first),
+        n_voxels=tuple(recording.bold.n_voxels for recording in first.values()),
+        tr_s=float(trs[0]),
+        frame_shape=(3, config.height, config.width),
+        frames_per_tr=config.frames_per_tr,
+    )
+
+
+def open_strips(
+    recordings: Sequence[Recording], config: WindowsConfig, cache: Path
+) -> tuple[tuple[FilmStrip, ...], tuple[int, ...]]:
+    """Decode each film once; recordings of one film on one clock share a strip.
+
+    Returns
+    -------
+    tuple
+        The strips, and the strip of each recording.
+    """
+    longest: dict[tuple[str, Fraction, Fraction], tuple[Path, TrGrid]] = {}
+    keys = []
+    for recording in recordings:
+        if recording.film is None:
+            raise DataError(f"{recording.label} has no film; a network on films needs one.")
+        grid = recording.bold.grid
+        key = (recording.film_digest or str(recording.film), grid.tr_s, grid.first_s)
+        keys.append(key)
+        if key not in longest or longest[key][1].n_trs < grid.n_trs:
+            longest[key] = (recording.film, grid)
+    strips = []
+    for film, grid in longest.values():
+        store = store_frames(film, cache, size=(config.height, config.width))
+        index = store.indices(frame_times(grid, config.frames_per_tr))
+        strips.append(FilmStrip(store.frames, index.reshape(grid.n_trs, -1)))
+    order = list(longest)
+    return tuple(strips), tuple(order.index(key) for key in keys)
