@@ -32,6 +32,10 @@ class Recording:
         The film file, or None.
     features
         Named feature spaces that come with the data, (T, D) float32 each (events, words).
+    film_digest
+        SHA-256 of the film file, or empty: the same film under two names is one film.
+    members
+        The people that a group mean was made of, or empty.
     """
 
     subject: str
@@ -40,6 +44,8 @@ class Recording:
     bold: Bold
     film: Path | None = None
     features: Mapping[str, Float32] = field(default_factory=dict)
+    film_digest: str = ""
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, values in self.features.items():
