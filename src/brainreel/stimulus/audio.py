@@ -114,10 +114,10 @@ def mel_filters(
             f"mel bands from {f_min:g} to {f_max:g} Hz: give 0 <= f_min < f_max <= "
             f"{sample_rate_hz / 2:g} Hz, half the sampling rate."
         )
-    low, high = hertz_to_mel(np.array([f_min, f_max]))
+    low, high = hertz_to_mel(np.array([f_min, f_max], np.float64))
     spacing = (high - low) / (n_mels + 1)
     centres = low + spacing * np.arange(1, n_mels + 1)
-    bins = hertz_to_mel(np.arange(n_fft // 2 + 1) * (sample_rate_hz / n_fft))
+    bins = hertz_to_mel(np.linspace(0.0, sample_rate_hz / 2, n_fft // 2 + 1))
     weights: Float64 = np.clip(1.0 - np.abs(bins - centres[:, None]) / spacing, 0.0, None)
     return weights
 

@@ -42,7 +42,8 @@ def covered(onset_s: ArrayLike, offset_s: ArrayLike, grid: TrGrid) -> Float64:
     edges = np.arange(grid.n_trs)
     overlap = np.minimum(stop[:, None], edges + 1) - np.maximum(start[:, None], edges)
     impulse = (start == stop)[:, None] & (np.floor(start)[:, None] == edges)
-    return np.clip(overlap, 0.0, 1.0) + impulse
+    share: Float64 = np.clip(overlap, 0.0, 1.0) + impulse
+    return share
 
 
 def event_regressors(events: pd.DataFrame, grid: TrGrid) -> tuple[Float32, tuple[str, ...]]:
