@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from brainreel.data.samples import Fold, Segment, Series
 from brainreel.errors import DataError
 from brainreel.files import read_json, require_file, write_aside, write_json
 from brainreel.fmri.bold import VoxelMask
@@ -134,6 +135,48 @@ class PicturePrediction:
 
 
 AnyPrediction = Prediction | PicturePrediction
+
+
+def bold_prediction(
+    series: Series,
+    fold: Fold,
+    segments: Sequence[Segment],
+    predicted: Sequence[Float32],
+    measured: Sequence[Float32],
+) -> Prediction:
+    """Join one person's test segments, in their order, into a `Prediction`.
+
+    Parameters
+    ----------
+    series, fold
+        Where the segments come from.
+    segments
+        Test segments of one person.
+    predicted, measured
+        (T, V) of each segment, in the same units.
+    """
+    recordings = [series.recordings[segment.recording] for segment in segments]
+    first = recordings[0]
+    times = [
+        float(recording.bold.grid.onset_s(tr))
+        for recording, segment in zip(recordings, segments, strict=True)
+        for tr in range(segment.start_tr, segment.stop_tr)
+    ]
+    return Prediction(
+        split=fold.split,
+        fold=fold.name,
+        subject=first.subject,
+        predicted=np.concatenate(predicted),
+        measured=np.concatenate(measured),
+        segment=np.repeat(np.arange(len(segments)), [segment.n_trs for segment in segments]),
+        film_time_s=np.array(times),
+        recordings=tuple(recording.label for recording in recordings),
+        stimuli=tuple(recording.stimulus for recording in recordings),
+        films=tuple(str(recording.film or "") for recording in recordings),
+        tr_s=float(first.bold.tr_s),
+        mask=first.bold.mask,
+        names=first.bold.names,
+    )
 
 
 def save_predictions(folder: Path, predictions: Sequence[AnyPrediction]) -> Path:

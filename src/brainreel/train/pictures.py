@@ -1,0 +1,98 @@
+"""Task `pictures`: reconstruct the picture that was seen from a voxel vector, by ridge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.data.samples import Fold, Trials
+from brainreel.errors import DataError
+from brainreel.models.base import ModelConfig
+from brainreel.shapes import DataSpec
+from brainreel.train.predictions import PicturePrediction
+from brainreel.train.task import Job, State, TaskConfig
+
+Float32 = NDArray[np.float32]
+
+
+class PicturesConfig(TaskConfig):
+    """Voxel vectors of single trials -> the pictures that were seen."""
+
+    data_kinds: ClassVar[tuple[str, ...]] = ("trials",)
+    model_kinds: ClassVar[tuple[str, ...]] = ("picture_ridge",)
+
+    name: Literal["pictures"] = "pictures"
+
+    def spec(self, job: Job) -> DataSpec:
+        """Return the facts of the data that size the model."""
+        return _trials(job).spec()
+
+    def fit(self, job: Job) -> State:
+        """Fit the training trials."""
+        return fit_pictures(_trials(job), job.fold, job.model, job.seed)
+
+    def predict(self, job: Job, state: State) -> list[PicturePrediction]:
+        """Reconstruct the pictures of the test trials."""
+        return [predict_pictures(_trials(job), job.fold, job.model, state)]
+
+
+def fit_pictures(trials: Trials, fold: Fold, model: ModelConfig, seed: int) -> State:
+    """Fit a picture model on the fold's training trials; test trials are not looked at.
+
+    Parameters
+    ----------
+    trials, fold
+        Voxels with their pictures, and which of them are for training.
+    model
+        `PictureRidgeConfig`.
+    seed
+        Of the inner folds.
+
+    Returns
+    -------
+    dict
+        The arrays of `PictureWeights`, float32.
+    """
+    if not fold.train_trials:
+        raise DataError(f"fold '{fold.name}' has no training trial. Choose another split.")
+    rows = np.array(fold.train_trials)
+    estimator = model.build(trials.spec()).fit(
+        trials.voxels[rows], _pictures(trials)[rows], rng=np.random.default_rng(seed)
+    )
+    state: State = estimator.state()
+    return state
+
+
+def predict_pictures(
+    trials: Trials, fold: Fold, model: ModelConfig, state: Mapping[str, NDArray[np.float32]]
+) -> PicturePrediction:
+    """Reconstruct the fold's test pictures, beside the true ones and the mean training picture."""
+    rows = np.array(fold.test_trials, dtype=np.int64)
+    estimator = model.build(trials.spec()).from_state(state)
+    unlabelled = np.full(len(trials.voxels), -1, dtype=np.int64)
+    pictures = _pictures(trials)
+    return PicturePrediction(
+        split=fold.split,
+        fold=fold.name,
+        subject=trials.subject,
+        predicted=estimator.predict(trials.voxels[rows]),
+        true=pictures[rows],
+        labels=(unlabelled if trials.labels is None else trials.labels)[rows],
+        trials=rows,
+        baseline=pictures[np.array(fold.train_trials)].mean(axis=0, dtype=np.float32),
+    )
+
+
+def _trials(job: Job) -> Trials:
+    if not isinstance(job.data, Trials):
+        raise DataError("pictures needs single trials with pictures; the data gives recordings.")
+    return job.data
+
+
+def _pictures(trials: Trials) -> Float32:
+    if trials.pictures is None:
+        raise DataError("pictures needs the pictures that were seen. Give data.picture_keys.")
+    return trials.pictures
