@@ -163,6 +163,8 @@ def test_regressors_cannot_be_shifted_by_a_part_of_a_tr(saved):
     ({"tr_s": np.float32(0)}, {}, "A TR of 0 s cannot be used"),
     ({}, {"bold_key": "fmri"}, "no key 'fmri'. It holds: bold, tr_s"),
     ({}, {"splits": [{"name": "time", "train": 250, "test": 104}]}, "has 60 TRs of 2 s; 250 TRs"),
+    ({"bold": np.arange(8.0).reshape(4, 2, 1)}, {"splits": [{"name": "time"}]}, "has 2 TRs of 2 s"),
+    ({"bold": np.arange(8.0).reshape(4, 2, 1)}, {"splits": [{"name": "blocks"}]}, "has 2 TRs, few"),
     ({}, {"events": "none.tsv"}, "none.tsv: no such table"),
 ])  # fmt: skip
 def test_bad_arrays_are_named(saved, changed, options, told):

@@ -139,6 +139,7 @@ def test_pictures_that_do_not_fit_are_named():
     ({"voxels": np.zeros((39, 7))}, "'voxels' has 39, 'pictures' has 40 trials"),
     ({"labels": np.zeros(41, int)}, "'voxels' has 40, 'labels' has 41 trials"),
     ({"voxels": np.full((40, 7), np.nan)}, "280 of 280 values are NaN or infinite"),
+    ({"labels": np.full(40, np.nan)}, "'labels': 40 of 40 values are NaN"),
     ({"voxels": np.zeros(40)}, r"'voxels' has 1 axes \(40,\); it should have 2"),
     ({"labels": np.repeat([5, 9], [35, 5])}, "class 1 has 5 different items, fewer than 10 folds"),
     ({"pictures": np.full((40, 4, 6), 2.0)}, "pixels lie between 2 and 2, not between 0 and 1"),

@@ -17,6 +17,7 @@ from brainreel.data.readers import read_table
 from brainreel.data.samples import Recording, Series
 from brainreel.data.splits import HoldOutStimulus, SeriesSplitConfig, make_folds
 from brainreel.errors import AlignmentError, DataError
+from brainreel.files import digest_file
 from brainreel.fmri.bold import Bold
 from brainreel.fmri.store import PreparedRun, read_store
 from brainreel.stimulus.events import event_regressors
@@ -134,11 +135,13 @@ def check_same_voxels(runs: Sequence[PreparedRun]) -> None:
 
 
 def _check_unchanged(run: PreparedRun, film: Path) -> None:
-    """Refuse a film that is gone or has another size; its digest names it for the leak check."""
+    """Refuse a film that is gone or another: its digest names it for the leak check."""
     kept = run.manifest["sources"]["film"]
     if not film.is_file():
         raise DataError(f"{run.label}: its film {film} is gone. Put it back, or prepare again.")
-    if film.stat().st_size != kept["bytes"]:
+    state = film.stat()
+    untouched = (state.st_size, state.st_mtime_ns) == (kept["bytes"], kept["modified_ns"])
+    if not untouched and digest_file(film) != kept["sha256"]:
         raise DataError(f"{run.label}: its film {film} was changed since. Prepare the run again.")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from brainreel.config import Config
-from brainreel.data.readers import check_same_length, read_array, read_numbers
+from brainreel.data.readers import check_finite, check_same_length, read_array, read_numbers
 from brainreel.data.samples import Trials
 from brainreel.data.trial_splits import StratifiedSplit, TrialSplitConfig, make_trial_folds
 from brainreel.errors import DataError
@@ -118,6 +118,8 @@ class TrialsData(Config):
         blocks = []
         for key, voxel_key, n in zip(self.label_keys, self.voxel_keys, lengths, strict=True):
             block = read_array(self.path, key).ravel()
+            if block.dtype.kind == "f":
+                check_finite(block, f"{self.path} '{key}'")
             counts = {voxel_key: n, key: len(block)}
             check_same_length(counts, what="trials", where=str(self.path))
             blocks.append(block)
