@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.io import loadmat
@@ -106,17 +103,8 @@ def test_errors_say_what_and_where():
         PictureRidgeConfig().build(SPEC).from_state({})
 
 
-def digits():
-    places = [Path(os.environ.get("BRAINREEL_DATA", "../shared/data")), Path("../shared/data")]
-    for place in places:
-        path = place / "digits69" / "digit69_28x28.mat"
-        if path.is_file():
-            return loadmat(path)
-    return pytest.skip("digits69 is not here; set BRAINREEL_DATA to the folder that holds it")
-
-
-def test_digits_on_the_published_split():
-    file = digits()
+def test_digits_on_the_published_split(real_data):
+    file = loadmat(real_data / "digits69" / "digit69_28x28.mat")
 
     def pictures(key):
         rows = file[key].reshape(-1, 28, 28).transpose(0, 2, 1) / 255

@@ -271,7 +271,7 @@ def _load_mask(folder: Path, entry: Mapping[str, Any]) -> VoxelMask | None:
 def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
     path = require_file(folder / str(entry["file"]), "predictions file")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays: dict[str, Any] = {key: stored[key] for key in stored.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
         raise DataError(f"{path}: cannot be read ({problem}). Run it again.") from problem
