@@ -1,0 +1,163 @@
+"""Figure blocks of a run's section: drawings with caption and alternative text, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from brainreel.report.courses import choose_courses, courses_figure, first_ceiling, strip_frames
+from brainreel.report.figures import (
+    MAX_BARS,
+    ceiling_figure,
+    histogram_figure,
+    learning_figures,
+    nan_mean,
+    regions_figure,
+)
+from brainreel.report.gallery import Gallery, make_galleries
+from brainreel.report.mapviews import BrainView, make_brain_views
+from brainreel.report.runs import Maps, RunRecord
+from brainreel.report.style import Drawing
+from brainreel.report.words import ceiling_words, number
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """All figures of a run; empty parts are left out of the page."""
+
+    maps: tuple[BrainView, ...] = ()
+    maps_caption: str = ""
+    people_maps: tuple[BrainView, ...] = ()
+    regions: Drawing | None = None
+    regions_caption: str = ""
+    ceiling: tuple[Drawing, ...] = ()
+    ceiling_caption: str = ""
+    courses: Drawing | None = None
+    courses_caption: str = ""
+    galleries: tuple[Gallery, ...] = ()
+    learning: tuple[Drawing, ...] = field(default=())
+
+
+def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
+    """Draw all figures of a run.
+
+    Parameters
+    ----------
+    run
+        What the folder holds.
+    prefix
+        Unique on the page; ids inside the drawings begin with it.
+    r_max
+        Value of r at the last colour of the maps, one for the whole page.
+    """
+    first = _first_split(run.maps)
+    maps, maps_caption, people = make_brain_views(first, prefix, r_max)
+    regions, regions_caption = _regions(first, prefix)
+    panels, panels_caption = _ceiling_panels(first, prefix)
+    courses, courses_caption = _courses(run, prefix)
+    learning = [] if run.logs is None else learning_figures(run.logs)
+    return Blocks(
+        maps,
+        maps_caption,
+        people,
+        regions,
+        regions_caption,
+        panels,
+        panels_caption,
+        courses,
+        courses_caption,
+        make_galleries(run),
+        tuple(
+            Drawing.of(figure, alt=f"Learning curve of {name}", prefix=f"{prefix}l{i}")
+            for i, (name, figure) in enumerate(learning)
+        ),
+    )
+
+
+def common_r_max(runs: Sequence[RunRecord]) -> float:
+    """Return the 99th percentile of r over all maps of the page, rounded up to a tenth."""
+    found = [maps.r[np.isfinite(maps.r)] for run in runs for maps in run.maps]
+    if not found or not np.concatenate(found).size:
+        return 1.0
+    return float(np.clip(np.ceil(np.percentile(np.concatenate(found), 99) * 10) / 10, 0.1, 1.0))
+
+
+def _first_split(maps: Sequence[Maps]) -> tuple[Maps, ...]:
+    return tuple(item for item in maps if item.split == maps[0].split)
+
+
+def _regions(maps: Sequence[Maps], prefix: str) -> tuple[Drawing | None, str]:
+    if not maps or not maps[0].regional:
+        return None, ""
+    same = [item for item in maps if item.names == maps[0].names]
+    ceiling = first_ceiling(same[0])
+    name = None if ceiling is None else ceiling[0]
+    if any(name not in item.ceilings for item in same):
+        name = None
+    mean = nan_mean(np.stack([item.r for item in same]))
+    best = np.argsort(-mean)[: min(8, int(np.isfinite(mean).sum()))]
+    listed = ", ".join(f"{same[0].names[i]} ({number(float(mean[i]))})" for i in best)
+    people = "one person" if len(same) == 1 else f"{len(same)} people"
+    told = f"Correlation of {len(mean)} regions, {people}. Best: {listed}."
+    if name is not None:
+        told += f" The ceiling is that of {ceiling_words(name)[0]}."
+    narrowest = 520 if len(mean) <= MAX_BARS else 640
+    figure = regions_figure(same, name)
+    return Drawing.of(figure, alt=told, prefix=f"{prefix}g", min_px=narrowest), told
+
+
+def _ceiling_panels(maps: Sequence[Maps], prefix: str) -> tuple[tuple[Drawing, ...], str]:
+    """Pool people: every voxel of every person is one point."""
+    if not maps:
+        return (), ""
+    ceilings = [first_ceiling(item) for item in maps]
+    estimators = {found[0] for found in ceilings if found is not None}
+    with_ceiling = len(estimators) == 1 and all(found is not None for found in ceilings)
+    r = np.concatenate([item.r for item in maps])
+    ceiling = np.concatenate([found[1] for found in ceilings if found]) if with_ceiling else None
+    used = np.isfinite(r) if ceiling is None else np.isfinite(r) & np.isfinite(ceiling)
+    if not used.any():
+        return (), ""
+    name = ceiling_words(next(iter(estimators)))[0] if with_ceiling else ""
+    kept = None if ceiling is None else ceiling[used]
+    unit = "regions" if maps[0].regional else "voxels"
+    people = "one person" if len(maps) == 1 else f"{len(maps)} people"
+    told = f"{int(used.sum()):,} {unit} of {people}; median r {np.median(r[used]):.3f}"
+    figures = [histogram_figure(r[used], kept, name, unit)]
+    if kept is not None:
+        told += f", median ceiling {np.median(kept):.3f}"
+        figures.append(ceiling_figure(r[used], kept, name))
+    caption = (
+        f"{told}. Broken line: median r. Left out for lack of variance or ceiling: "
+        f"{int((~used).sum())}."
+    )
+    drawings = tuple(
+        Drawing.of(figure, alt=alt + told, prefix=f"{prefix}h{i}")
+        for i, (figure, alt) in enumerate(
+            zip(figures, ("Histogram of r. ", "r against the ceiling. "), strict=False)
+        )
+    )
+    return drawings, caption
+
+
+def _courses(run: RunRecord, prefix: str) -> tuple[Drawing | None, str]:
+    chosen = choose_courses(run)
+    if chosen is None:
+        return None, ""
+    strip = strip_frames(chosen)
+    shown = "; ".join(
+        f"{course.label.replace(chr(10), ', ')} r = {course.r:.2f}" for course in chosen.courses
+    )
+    told = (
+        f"{chosen.subject}, the person with the middle score, in test data. Series are in units "
+        "of the measured series' standard deviation; the prediction is centred, not rescaled."
+    )
+    if strip.times_s:
+        told += " The BOLD response follows the picture by about 5 s."
+    else:
+        told += " The film file is not at hand, so no frames are shown."
+    alt = f"Predicted and measured time courses. {shown}"
+    figure = courses_figure(chosen, strip)
+    return Drawing.of(figure, alt=alt, prefix=f"{prefix}t", min_px=760), told

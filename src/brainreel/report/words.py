@@ -1,0 +1,219 @@
+"""Plain words: names of scores and ceilings, numbers, and the protocol as a reader would say it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# From the estimator that says most about what could be reached to the one that says least.
+CEILING_ORDER = ("exact", "repeats", "repeat", "split_half", "leave_one_out", "inter_subject")
+
+_CEILINGS = {
+    "exact": (
+        "exact",
+        "The best correlation any model could reach, computed from the simulated person's "
+        "noise-free signal and noise, through the same cleaning as the data.",
+    ),
+    "repeats": (
+        "repeats",
+        "Best correlation expected from the signal and noise power estimated over repeated "
+        "presentations.",
+    ),
+    "split_half": (
+        "split halves",
+        "Correlation between two halves of the repeats, corrected to their full number with the "
+        "Spearman-Brown formula.",
+    ),
+    "leave_one_out": (
+        "other people",
+        "Correlation of a person with the mean of all others who had the same stimulus. A model "
+        "of one person can pass it: it lacks what is that person's own.",
+    ),
+}
+_CEILINGS["repeat"] = _CEILINGS["repeats"]
+_CEILINGS["inter_subject"] = _CEILINGS["leave_one_out"]
+
+# First match wins: pattern of the metric, its words, what it means.
+_METRICS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"r_reliable",
+        "Correlation r, voxels with a ceiling",
+        "Pearson correlation between the predicted and the measured time course of a voxel in "
+        "test data; the median over voxels whose ceiling is high enough to divide by.",
+    ),
+    (
+        r"r_median|median_r",
+        "Correlation r, median voxel",
+        "Pearson correlation between the predicted and the measured time course of a voxel in "
+        "test data, then the median over voxels.",
+    ),
+    (
+        r"r_mean|mean_r",
+        "Correlation r, mean voxel",
+        "Pearson correlation between the predicted and the measured time course of a voxel in "
+        "test data, then the mean over voxels.",
+    ),
+    (
+        r"r2_median|median_r2",
+        "R², median voxel",
+        "Share of a voxel's variance in test data that the prediction explains; below 0 it is "
+        "worse than the mean.",
+    ),
+    (
+        r"significant|fdr",
+        "Share of voxels with q < 0.05",
+        "Voxels whose correlation survives the permutation test at a false discovery rate of 0.05.",
+    ),
+    (
+        r"(\d+)_?way",
+        "{0}-way identification",
+        "How often the right one of {0} candidates is the one most like the prediction.",
+    ),
+    (
+        r"two_?way|pairwise",
+        "2-way identification",
+        "How often the true one of two candidates is more like the prediction.",
+    ),
+    (
+        r"pixel_correlation|pixel_r",
+        "Pixel correlation",
+        "Pearson correlation over the pixels of reconstructed and true picture, mean over "
+        "pictures.",
+    ),
+    (
+        r"\bmse\b",
+        "Mean squared error",
+        "Mean squared difference of pixels in [0, 1]; lower is better.",
+    ),
+    (
+        r"ssim",
+        "Structural similarity (SSIM)",
+        "Similarity of local brightness, contrast and structure; 1 for equal pictures.",
+    ),
+    (r"psnr", "Peak signal-to-noise (dB)", "10 log10(1 / MSE); higher is better."),
+    (r"top_?(\d+)", "Top-{0} accuracy", "How often the truth is among the first {0} answers."),
+    (r"\bmap\b|average_precision", "Mean average precision", "Area under precision and recall."),
+)
+_UNITS = (("tr s", "TR, s"), ("s", "s"), ("hz", "Hz"), ("trs", "TRs"), ("mm", "mm"))
+_LOWER_IS_BETTER = re.compile(r"mse|loss|distance|fid")
+
+
+@dataclass(frozen=True)
+class ScoreName:
+    """A score's key taken apart: `split:metric/person`."""
+
+    key: str
+    split: str
+    metric: str
+    person: str
+    unit: str = "voxel"
+
+    @classmethod
+    def parse(cls, key: str, unit: str = "voxel") -> ScoreName:
+        """Take `"blocks:r_median/sub-01"` apart."""
+        split, _, rest = key.rpartition(":")
+        metric, _, person = rest.partition("/")
+        return cls(key, split, metric, person, unit)
+
+    @property
+    def words(self) -> str:
+        """The metric as a reader would say it."""
+        found = _metric(self.metric)
+        if found is None:
+            text = self.metric.replace("_", " ").strip()
+            return text[:1].upper() + text[1:]
+        words = found[0].replace("voxel", self.unit)
+        return f"Film segment, {words}" if "segment" in self.metric else words
+
+    @property
+    def meaning(self) -> str:
+        """What the metric is, in a sentence, or nothing."""
+        found = _metric(self.metric)
+        return "" if found is None else found[1].replace("voxel", self.unit)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether it is an error."""
+        return bool(_LOWER_IS_BETTER.search(self.metric))
+
+
+def ceiling_words(estimator: str) -> tuple[str, str]:
+    """Return the short name and the meaning of a ceiling estimator (`"name/person"` is read)."""
+    name = estimator.rpartition(":")[2].partition("/")[0].removeprefix("ceiling_")
+    return _CEILINGS.get(name, (name.replace("_", " "), ""))
+
+
+def number(value: float | None) -> str:
+    """Write a number at three digits; what is not defined is a dash."""
+    if value is None or math.isnan(value):
+        return "–"
+    small = 0 < abs(value) < 0.0995
+    text = f"{value:.3f}" if small or abs(value) < 10 else f"{value:.1f}"
+    return text.replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """Write a share as per cent."""
+    return (
+        "–" if value is None or math.isnan(value) else f"{100 * value:.0f}\u00a0%".replace("-", "−")
+    )
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value, never as 0."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """Write an interval, nothing where there is none."""
+    if bounds is None or any(math.isnan(bound) for bound in bounds):
+        return ""
+    return f"{number(bounds[0])} to {number(bounds[1])}"
+
+
+def label(key: str) -> str:
+    """Turn a key of a JSON file into words: `n_permutations` is "Number of permutations"."""
+    text = key.replace("_", " ").strip()
+    if text.startswith("n "):
+        text = "number of " + text[2:]
+    for suffix, unit in _UNITS:
+        if text.endswith(f" {suffix}"):
+            text = f"{text.removesuffix(suffix).rstrip()} ({unit})"
+            break
+    return text[:1].upper() + text[1:]
+
+
+def plain_rows(content: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (label, value) lines of a mapping, the inner mappings joined to their key."""
+    for key, value in content.items():
+        name = label(str(key))
+        if head:
+            name = f"{head}: {name[:1].lower()}{name[1:]}"
+        if isinstance(value, Mapping):
+            yield from plain_rows(value, name)
+        elif value is not None and value not in ("", [], ()):
+            yield name, plain_value(value)
+
+
+def plain_value(value: Any) -> str:
+    """Write a value of a protocol: yes and no, lists with commas, numbers short."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain_value(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    return str(value)
+
+
+def _metric(metric: str) -> tuple[str, str] | None:
+    for pattern, words, meaning in _METRICS:
+        found = re.search(pattern, metric)
+        if found:
+            return words.format(*found.groups()), meaning.format(*found.groups())
+    return None
