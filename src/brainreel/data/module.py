@@ -53,7 +53,8 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
     spec
         The facts that size a model; there after `setup`.
     moments
-        Mean and deviation of each person's voxels over their training segments alone.
+        Mean and deviation of each person's voxels over their training segments alone; taken by
+        `setup` unless given before (a fitted run keeps its own).
     """
 
     def __init__(
@@ -81,11 +82,7 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         """Decode the films, unless they are in the cache, and take the moments."""
         if self.strips:
             return
-        by_person = train_segments_of(self.series, self.fold.train)
-        self.moments = {
-            who: Moments.of([self.series.bold_of(segment) for segment in mine])
-            for who, mine in by_person.items()
-        }
+        self.moments = self.moments or training_moments(self.series, self.fold)
         self.strips, self.strip_of = open_strips(self.series.recordings, self.config, self.cache)
 
     def train_dataloader(self) -> ResumableLoader:
@@ -152,6 +149,22 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
             scored = zscore_voxelwise(record.bold.data, self.moments[record.subject])
             self._bold[recording] = np.asarray(scored, np.float32)
         return self._bold[recording]
+
+
+def training_moments(series: Series, fold: Fold) -> dict[str, Moments]:
+    """Return the moments of each person's voxels over the fold's training segments alone.
+
+    Rounded to the float32 that weights are kept in, so that a fitted run, read back, divides by
+    the same numbers.
+    """
+    moments = {}
+    for who, mine in train_segments_of(series, fold.train).items():
+        seen = Moments.of(series.bold_of(segment) for segment in mine)
+        mean, std = (
+            values.astype(np.float32).astype(np.float64) for values in (seen.mean, seen.std)
+        )
+        moments[who] = Moments(seen.n, mean, std)
+    return moments
 
 
 def film_spec(series: Series, config: WindowsConfig) -> DataSpec:

@@ -101,7 +101,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(options.width, options.width)
         self.dropout = nn.Dropout(options.dropout)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Attend.
 
         Parameters
@@ -139,7 +141,7 @@ class Attention(nn.Module):
 
     def _split(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
-        return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -175,14 +177,18 @@ class Block(nn.Module):
         self.feedforward = FeedForward(options)
         self.drop_path = DropPath(options.drop_path)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """(B, N, D) to (B, N, D); `context` and `mask` as in `Attention`."""
+        y: Tensor
         if self.post:
-            x = self.attention_norm(x + self.drop_path(self.attention(x, context, mask)))
-            x = self.feedforward_norm(x + self.drop_path(self.feedforward(x)))
-            return x
-        x = x + self.drop_path(self.attention(self.attention_norm(x), context, mask))
-        return x + self.drop_path(self.feedforward(self.feedforward_norm(x)))
+            y = self.attention_norm(x + self.drop_path(self.attention(x, context, mask)))
+            y = self.feedforward_norm(y + self.drop_path(self.feedforward(y)))
+        else:
+            y = x + self.drop_path(self.attention(self.attention_norm(x), context, mask))
+            y = y + self.drop_path(self.feedforward(self.feedforward_norm(y)))
+        return y
 
 
 class Transformer(nn.Module):
@@ -200,7 +206,9 @@ class Transformer(nn.Module):
             Block(BlockOptions(**{**vars(options), "drop_path": chance})) for chance in chances
         )
 
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """(B, N, D) to (B, N, D)."""
         for block in self.blocks:
             if self.recompute and self.training and torch.is_grad_enabled():

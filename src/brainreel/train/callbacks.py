@@ -235,8 +235,9 @@ def model_weights(trainer: Trainer) -> dict[str, Tensor]:
     """Return a copy of the weights of the task's model, gathered from all ranks, on the CPU."""
     state = trainer.strategy.lightning_module_state_dict()
     prefix = "model."
-    return {
-        name.removeprefix(prefix): value.detach().cpu().clone()
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
+    return cpu_copy({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+def cpu_copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights that no later step can change."""
+    return {name: value.detach().cpu().clone() for name, value in state.items()}

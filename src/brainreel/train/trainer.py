@@ -25,6 +25,7 @@ from brainreel.train.callbacks import (
     LearningCurve,
     SaveForResume,
     SeedSteps,
+    cpu_copy,
 )
 
 CHECKPOINTS = "checkpoints"
@@ -147,6 +148,9 @@ def fit_network(
             ckpt_path=str(last) if last.is_file() else None,
             weights_only=True,
         )
+    if not kept.weights:
+        # The run had ended before it broke: Lightning loads the checkpoint and takes no step.
+        kept.weights = kept.kept or cpu_copy(task.model.state_dict())
     return kept.weights
 
 
@@ -190,6 +194,12 @@ def _logger(config: TrainerConfig, folder: Path) -> Any:
 def is_first_process() -> bool:
     """Whether this process is the one that writes: DDP starts the same command once per device."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def predict_device(config: TrainerConfig) -> torch.device:
+    """Return the device that a fitted network predicts on: a GPU if there is one and it may."""
+    gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")
 
 
 @contextmanager

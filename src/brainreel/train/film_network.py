@@ -1,0 +1,124 @@
+"""Task `supervised`: film -> BOLD by a network, trained fold by fold, for all people at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainreel.checkpoints.store import load_state
+from brainreel.data.module import FilmModule, film_spec
+from brainreel.data.samples import Series
+from brainreel.data.windows import WindowsConfig
+from brainreel.errors import DataError
+from brainreel.fmri.normalize import Moments
+from brainreel.models.encoding import EncodingConfig
+from brainreel.shapes import DataSpec
+from brainreel.train.losses import LossName
+from brainreel.train.predictions import Prediction, bold_prediction
+from brainreel.train.supervised import build_network, fit_supervised, predict_supervised
+from brainreel.train.task import Job, State, TaskConfig
+from brainreel.train.trainer import predict_device
+
+_NETWORK = "network/"
+
+
+class SupervisedConfig(TaskConfig):
+    """A network learns to predict BOLD from the frames of a film."""
+
+    data_kinds: ClassVar[tuple[str, ...]] = ("films",)
+    model_kinds: ClassVar[tuple[str, ...]] = ("encoding",)
+
+    name: Literal["supervised"] = "supervised"
+    loss: LossName = "mse"
+    """mse of z-scored BOLD, or correlation (1 - r within windows), blind to scale."""
+    windows: WindowsConfig = WindowsConfig()
+    """How films are cut into windows."""
+    cache: Path | None = None
+    """Folder of decoded frames, kept for later runs; none: in the folder of the fold."""
+
+    def spec(self, job: Job) -> DataSpec:
+        """Return the facts of the data that size the model."""
+        return film_spec(_series(job), self.windows)
+
+    def fit(self, job: Job) -> State:
+        """Train on the fold's training segments; stop or choose by its validation segments."""
+        data = self.data(job)
+        data.setup()
+        weights = fit_supervised(
+            _model(job),
+            data,
+            job.optim,
+            job.trainer,
+            folder=job.folder,
+            seed=job.seed,
+            loss=self.loss,
+            start=network_state(job.start),
+        )
+        state: State = {_NETWORK + name: value.numpy() for name, value in weights.items()}
+        for who, moments in data.moments.items():
+            state[f"{who}/bold_mean"] = moments.mean.astype(np.float32)
+            state[f"{who}/bold_std"] = moments.std.astype(np.float32)
+        return state
+
+    def predict(self, job: Job, state: State) -> list[Prediction]:
+        """Predict the test segments of every person, in units of the training deviation."""
+        series, data = _series(job), self.data(job)
+        network = build_network(_model(job), data, job.seed)
+        load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
+        data.moments = _moments(state, series.subjects)
+        data.setup()
+        network = network.to(predict_device(job.trainer))
+        predicted = predict_supervised(network, data, job.fold.test)
+        predictions = []
+        for who in series.subjects:
+            segments = series.of_subject(who, job.fold.test)
+            if segments:
+                measured = [data.bold(s.recording)[s.start_tr : s.stop_tr] for s in segments]
+                values = [predicted[segment] for segment in segments]
+                predictions.append(bold_prediction(series, job.fold, segments, values, measured))
+        return predictions
+
+    def data(self, job: Job) -> FilmModule:
+        """Return the windows of the job's fold."""
+        cache = self.cache or job.folder / "frames"
+        return FilmModule(_series(job), job.fold, self.windows, cache=cache, seed=job.seed)
+
+
+def network_state(state: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return the network's own weights from the state of a fit."""
+    return {
+        name.removeprefix(_NETWORK): torch.tensor(value)
+        for name, value in state.items()
+        if name.startswith(_NETWORK)
+    }
+
+
+def _series(job: Job) -> Series:
+    if not isinstance(job.data, Series):
+        raise DataError("supervised needs recordings in time; the data gives single trials.")
+    return job.data
+
+
+def _model(job: Job) -> EncodingConfig:
+    if not isinstance(job.model, EncodingConfig):
+        raise DataError(f"supervised cannot fit a model '{job.model.name}'. Use 'encoding'.")
+    return job.model
+
+
+def _moments(state: State, subjects: Sequence[str]) -> dict[str, Moments]:
+    """Return the training moments that the fit kept, for the people it knew."""
+    kept = {
+        who: (state[f"{who}/bold_mean"], state[f"{who}/bold_std"])
+        for who in subjects
+        if f"{who}/bold_mean" in state
+    }
+    return {
+        who: Moments(0, mean.astype(np.float64), std.astype(np.float64))
+        for who, (mean, std) in kept.items()
+    }
