@@ -19,7 +19,7 @@ from brainreel.timebase import TrGrid
 
 # Containers whose header states the length exactly, so that a shorter content is a cut file.
 _EXACT_HEADERS = ("mp4", "matroska", "avi")
-_CUT_TOLERANCE_S = Fraction(1, 2)
+CUT_TOLERANCE_S = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class FilmInfo:
     duration_s
         Seconds from the first frame to the end of the last one; of the sound, if it has no
         pictures.
+    last_frame_s
+        Film time of the last frame, in seconds.
     frame_rate_hz
         Mean frame rate, exact; 0 without pictures.
     n_frames
@@ -51,6 +53,7 @@ class FilmInfo:
 
     path: Path
     duration_s: Fraction
+    last_frame_s: Fraction
     frame_rate_hz: Fraction
     n_frames: int
     constant_rate: bool
@@ -93,6 +96,7 @@ class _Track:
     starts: list[int]
     end: int = 0
     end_of_all: int = 0
+    is_cut: bool = False
 
 
 def probe_film(path: Path) -> FilmInfo:
@@ -120,17 +124,17 @@ def probe_film(path: Path) -> FilmInfo:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[Any]:
-    """Open a film as a PyAV container; every fault of FFmpeg becomes a `DataError`."""
-    path = require_file(path, "film")
+def open_film(path: Path, what: str = "film") -> Iterator[Any]:
+    """Open a film (or a `what`) as a PyAV container; FFmpeg's faults become `DataError`s."""
+    path = require_file(path, what)
     if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty (0 bytes). Copy the film again.")
+        raise DataError(f"{path}: the file is empty (0 bytes). Copy the {what} again.")
     try:
         container = av.open(str(path))
     except av.error.FFmpegError as problem:
         raise DataError(
-            f"{path}: cannot be read as a film ({problem.strerror}). It is no film or sound file, "
-            "or it is cut off; copy it again, or convert it to MP4."
+            f"{path}: cannot be read as a {what} ({problem.strerror}). It is none, or it is cut "
+            "off; copy it again, or convert it to a usual format."
         ) from problem
     with container:
         try:
@@ -139,7 +143,7 @@ def open_film(path: Path) -> Iterator[Any]:
             raise _unknown_codec(path) from problem
         except av.error.FFmpegError as problem:
             raise DataError(
-                f"{path}: the film cannot be decoded to its end ({problem.strerror}). It is "
+                f"{path}: the {what} cannot be decoded to its end ({problem.strerror}). It is "
                 "truncated or damaged; copy it again."
             ) from problem
 
@@ -202,6 +206,8 @@ def _scan(container: Any, streams: list[Any]) -> dict[int, _Track]:
                 continue
             track, end = tracks[packet.stream.index], stamp + (packet.duration or 0)
             track.end_of_all = max(track.end_of_all, end)
+            # FFmpeg marks a packet that the file's end cuts; a faulty one before it may play on.
+            track.is_cut = packet.is_corrupt
             if not packet.is_discard:
                 track.starts.append(stamp)
                 track.end = max(track.end, end)
@@ -213,18 +219,26 @@ def _scan(container: Any, streams: list[Any]) -> dict[int, _Track]:
 def _check_whole(container: Any, path: Path, main: Any, track: _Track) -> None:
     if not track.starts:
         raise DataError(f"{path}: the film has zero length (no frame in it). Export it again.")
-    if not any(name in container.format.name for name in _EXACT_HEADERS):
-        return
-    told = Fraction(main.duration or 0) * main.time_base
-    if main.duration is None and len(container.streams) == 1:
-        told = Fraction(container.duration or 0, 1_000_000)
-    told = told or _matroska_duration(main)
+    told = _told_duration(container, main)
     found = track.end_of_all * main.time_base
-    if told > found + _CUT_TOLERANCE_S:
+    if told > found + CUT_TOLERANCE_S:
         raise DataError(
             f"{path}: truncated: it ends at {float(found):.2f} s, its header says "
             f"{float(told):.2f} s. Copy the film again."
         )
+    if track.is_cut:
+        raise DataError(f"{path}: truncated: its last frame is cut off. Copy the film again.")
+
+
+def _told_duration(container: Any, main: Any) -> Fraction:
+    """Return the length that the header states, 0 where it states none or guesses."""
+    if not any(name in container.format.name for name in _EXACT_HEADERS):
+        return Fraction(0)
+    if main.duration is not None:
+        return Fraction(main.duration * main.time_base)
+    if len(container.streams) == 1:
+        return Fraction(container.duration or 0, 1_000_000)
+    return _matroska_duration(main)
 
 
 def _matroska_duration(stream: Any) -> Fraction:
@@ -242,7 +256,7 @@ def _describe(
     starts = sorted(track.starts)
     steps = [later - earlier for earlier, later in pairwise(starts)]
     # A last frame without a stated length stands as long as the one before it.
-    end = max(track.end, starts[-1] + (steps[-1] if steps else 1))
+    end = track.end if track.end > starts[-1] else starts[-1] + (steps[-1] if steps else 1)
     duration = (end - starts[0]) * main.time_base
     rate = Fraction(0)
     if has_pictures:
@@ -251,6 +265,7 @@ def _describe(
     return FilmInfo(
         path=path,
         duration_s=duration,
+        last_frame_s=(starts[-1] - starts[0]) * main.time_base,
         frame_rate_hz=rate,
         n_frames=len(starts) if has_pictures else 0,
         constant_rate=not steps or max(steps) - min(steps) <= 1,

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.files import digest_json, fingerprint, read_json, write_aside, write_json
-from brainreel.stimulus.film import FilmInfo, open_film, picture_stream, probe_film
+from brainreel.stimulus.film import (
+    CUT_TOLERANCE_S,
+    FilmInfo,
+    open_film,
+    picture_stream,
+    probe_film,
+)
 from brainreel.timebase import Seconds, exact, samples_between
 
 UInt8 = NDArray[np.uint8]
@@ -27,6 +33,8 @@ Colour = Literal["rgb", "grey"]
 
 # Times further apart than this are reached by a jump to a key frame, nearer ones by decoding on.
 JUMP_S = 4
+# Only these containers index every frame; in others a frame found by a jump may bear a wrong stamp.
+_INDEXED = ("mp4", "matroska")
 _FORMATS = {"rgb": "rgb24", "grey": "gray"}
 _STORE_LAYOUT = 1
 
@@ -156,33 +164,40 @@ class _Decoder:
         """Return the next frame of the film, None at its end; refuse stamps that do not rise."""
         frame = next(self.frames, None)
         before = self.following or self.shown
-        if frame is not None and (
-            frame.pts is None or (before is not None and frame.pts <= before.pts)
-        ):
+        if frame is None:
+            self._check_end(before)
+        elif frame.pts is None or (before is not None and frame.pts <= before.pts):
             raise DataError(
                 f"{self.info.path}: its time stamps are missing or run backwards, so no frame "
                 "can be placed. Convert the film to MP4 or MKV with H.264."
             )
         return frame
 
+    def _check_end(self, last: Any) -> None:
+        """Refuse a film whose decoding ended well before its last packet's stamp."""
+        end = 0 if last is None else last.pts * self.stream.time_base - self.info.start_s
+        if last is None or end + CUT_TOLERANCE_S < self.info.last_frame_s:
+            raise DataError(
+                f"{self.info.path}: pictures can be decoded up to {float(end):.2f} s only, its "
+                f"last frame is at {float(self.info.last_frame_s):.2f} s. The film is damaged; "
+                "copy it again."
+            )
+
     def shown_at(self, time: Fraction) -> Any:
         """Return the last frame stamped at or before a film time; times must not fall."""
         ticks = self.stream.time_base
         stamp = math.floor((time + self.info.start_s) / ticks)
-        if self.following is not None and (stamp - self.following.pts) * ticks > JUMP_S:
+        far = self.following is not None and (stamp - self.following.pts) * ticks > JUMP_S
+        if far and any(name in self.container.format.name for name in _INDEXED):
             self._jump(stamp)
         while self.following is not None and self.following.pts <= stamp:
             self.shown = self.following
             self.following = self._next()
         # Where a packet is stamped a tick before its frame, the first frame is meant.
-        frame = self.shown or self.following
-        if frame is None:
-            raise DataError(f"{self.info.path}: no frame can be decoded. The film is damaged.")
-        return frame
+        return self.shown or self.following
 
     def _jump(self, stamp: int) -> None:
         """Go to the key frame before a stamp; start anew where the file allows no exact jump."""
-        here = self.following.pts
         self.shown = self.following = None
         try:
             self.container.seek(stamp, stream=self.stream, backward=True)
@@ -191,7 +206,7 @@ class _Decoder:
             self.following = next((frame for frame in self.frames if frame.key_frame), None)
         except av.error.FFmpegError:
             self.following = None
-        if self.following is None or not here <= self.following.pts <= stamp:
+        if self.following is None or self.following.pts > stamp:
             self.following = None
             self.files.close()
             self._open()

@@ -32,7 +32,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> UInt8:
     DataError
         If the file is missing or holds no picture.
     """
-    with open_film(path) as container:
+    with open_film(path, "picture") as container:
         stream = picture_stream(container, path)
         frame = next(container.decode(stream), None)
         if frame is None:
