@@ -84,23 +84,40 @@ class Scorecard:
         """Return the table: one row a score with its interval, p, ceiling, share and baseline."""
         return [self._row(name) for name in self.scores]
 
+    def shares_of(self, name: str) -> list[dict[str, Any]]:
+        """Return each ceiling that a score is a share of: estimator, ceiling, share, interval.
+
+        `"split:metric/person"` belongs to the share `"split:metric|estimator/person"` and to the
+        ceiling `"split:estimator/person"`.
+        """
+        split, colon, rest = name.rpartition(":")
+        metric, slash, person = rest.partition("/")
+        head, tail = f"{split}{colon}{metric}|", f"{slash}{person}"
+        found = []
+        for key, share in self.shares.items():
+            if not key.startswith(head) or key.partition("/")[1:] != (slash, person):
+                continue
+            estimator = key[len(head) : len(key) - len(tail)]
+            found.append(
+                {
+                    "estimator": estimator,
+                    "ceiling": self.ceilings.get(f"{split}{colon}{estimator}{tail}"),
+                    "share": share,
+                    "interval": self.intervals.get(key),
+                }
+            )
+        return found
+
     def _row(self, name: str) -> dict[str, Any]:
-        share, estimator = next(
-            (
-                (value, key.partition("|")[2])
-                for key, value in self.shares.items()
-                if key.partition("|")[0] == name
-            ),
-            (float("nan"), ""),
-        )
+        first = next(iter(self.shares_of(name)), {})
         return {
             "score": name,
             "value": self.scores[name],
             "interval": self.intervals.get(name),
             "p": self.p_values.get(name),
-            "ceiling": self.ceilings.get(estimator) if estimator else None,
-            "estimator": estimator,
-            "share": share if estimator else None,
+            "ceiling": first.get("ceiling"),
+            "estimator": first.get("estimator", ""),
+            "share": first.get("share"),
             "baseline": self.baselines.get(name),
         }
 

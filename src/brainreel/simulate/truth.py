@@ -67,6 +67,49 @@ def exact_ceiling(
     -----
     With C a root of Sigma, tr(P Sigma P') = |P C|^2, so P is only ever applied to columns.
     """
+    return ceiling_sums(signal, noise_std, ar, clean=clean, nuisance=nuisance).ceiling()
+
+
+@dataclass(frozen=True, eq=False)
+class CeilingSums:
+    """Sums over time behind an exact ceiling; those of several runs add up to one ceiling.
+
+    Attributes
+    ----------
+    shared
+        (V,) <P s, P (s + d)>.
+    best
+        (V,) |P s|^2.
+    measured
+        (V,) |P (s + d)|^2 + sigma^2 tr(P Sigma P').
+    """
+
+    shared: NDArray[np.float64]
+    best: NDArray[np.float64]
+    measured: NDArray[np.float64]
+
+    def __add__(self, other: CeilingSums) -> CeilingSums:
+        """Return the sums over both runs."""
+        return CeilingSums(
+            self.shared + other.shared, self.best + other.best, self.measured + other.measured
+        )
+
+    def ceiling(self) -> NDArray[np.float64]:
+        """Return the (V,) ceiling in [0, 1]; 0 where there is no signal."""
+        size = np.sqrt(self.best * self.measured)
+        ceiling = np.divide(self.shared, size, out=np.zeros(len(size)), where=size > 0)
+        return np.clip(ceiling, 0, 1)
+
+
+def ceiling_sums(
+    signal: Float,
+    noise_std: Float,
+    ar: float,
+    *,
+    clean: Callable[[Float], Float] = lambda values: values,
+    nuisance: Float | None = None,
+) -> CeilingSums:
+    """Return the sums behind `exact_ceiling`, whose parameters these are, for one run."""
     sizes = check_shape(signal, "T V", name="signal")
     check_shape(noise_std, "V", name="noise_std", **{"V": sizes["V"]})
     if nuisance is not None:
@@ -76,12 +119,11 @@ def exact_ceiling(
     expected = best + added
     noise = _centred(clean(_ar1_root(sizes["T"], ar)))
     noise_power = np.asarray(noise_std, dtype=np.float64) ** 2 * np.sum(noise**2)
-    total = np.sqrt(np.sum(expected**2, axis=0) + noise_power)
-    size = np.sqrt(np.sum(best**2, axis=0))
-    ceiling: NDArray[np.float64] = np.divide(
-        np.sum(best * expected, axis=0), size * total, out=np.zeros(len(size)), where=size > 0
+    return CeilingSums(
+        np.sum(best * expected, axis=0),
+        np.sum(best**2, axis=0),
+        np.sum(expected**2, axis=0) + noise_power,
     )
-    return np.clip(ceiling, 0, 1)
 
 
 def _centred(values: Float) -> Float:
@@ -133,7 +175,11 @@ class RunTruth:
         self, clean: Callable[[Float], Float] = lambda values: values
     ) -> NDArray[np.float64]:
         """Return the exact ceiling (V,) of this run under a cleaning; see `exact_ceiling`."""
-        return exact_ceiling(
+        return self.ceiling_sums(clean).ceiling()
+
+    def ceiling_sums(self, clean: Callable[[Float], Float] = lambda values: values) -> CeilingSums:
+        """Return what this run adds to the exact ceiling over several; see `CeilingSums`."""
+        return ceiling_sums(
             self.signal, self.noise_std, self.ar, clean=clean, nuisance=self.nuisance
         )
 

@@ -1,0 +1,102 @@
+"""Ceilings of r for the test part of a run, each under the name of its estimator."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.errors import DataError
+from brainreel.evaluate.bold import centred
+from brainreel.fmri.store import PreparedRun
+from brainreel.metrics.ceiling import leave_one_out_ceiling
+from brainreel.simulate.truth import CeilingSums, read_truth
+from brainreel.train.predictions import Prediction
+
+Float64 = NDArray[np.float64]
+FEWEST_PEOPLE = 3
+
+
+def inter_subject(predictions: Sequence[Prediction], groups: Sequence[str]) -> dict[str, Float64]:
+    """Return each person's inter-subject ceiling: r with the mean of all the others.
+
+    Only people who were measured at the same film times, in the same regions or space, can be
+    compared; the means of groups are left out. Fewer than three people give nothing.
+
+    Parameters
+    ----------
+    predictions
+        Pooled test predictions of one split; `measured` is what counts here.
+    groups
+        Subjects that are means of others.
+    """
+    alike: dict[tuple[object, ...], list[Prediction]] = {}
+    for item in predictions:
+        if item.subject not in groups:
+            alike.setdefault(_place_and_time(item), []).append(item)
+    ceilings: dict[str, Float64] = {}
+    for people in alike.values():
+        if len(people) < FEWEST_PEOPLE:
+            continue
+        measured = np.stack([centred(item.measured, item.segment) for item in people])
+        found = leave_one_out_ceiling(measured).r
+        ceilings |= {item.subject: row for item, row in zip(people, found, strict=True)}
+    return ceilings
+
+
+def _place_and_time(item: Prediction) -> tuple[object, ...]:
+    mask = None if item.mask is None else (item.mask.inside.tobytes(), item.mask.affine.tobytes())
+    times = (item.film_time_s.tobytes(), item.segment.tobytes())
+    return (item.stimuli, times, item.names, item.measured.shape[1], mask)
+
+
+def exact(prediction: Prediction, runs: Mapping[str, PreparedRun], study: Path) -> Float64:
+    """Return the exact ceiling (V,) of a simulated person's test part.
+
+    The noise-free signal and the noise's covariance go through the cleaning that the data got,
+    are cut to the scored TRs, and lose the mean of each segment, as the scores do.
+
+    Parameters
+    ----------
+    prediction
+        Pooled test predictions of one person.
+    runs
+        Prepared runs by label, which know their cleaning.
+    study
+        The simulated study.
+    """
+    sums: list[CeilingSums] = []
+    for label in dict.fromkeys(prediction.recordings):
+        run = runs.get(label.replace(" ", "_"))
+        if run is None:
+            raise DataError(
+                f"{label}: not among the prepared runs, so its exact ceiling is not known. "
+                "Leave scoring.truth empty."
+            )
+        segments = [i for i, name in enumerate(prediction.recordings) if name == label]
+        truth = read_truth(study, run.label)
+        sums.append(truth.ceiling_sums(_as_scored(run, prediction, segments)))
+    return functools.reduce(operator.add, sums).ceiling()
+
+
+def _as_scored(
+    run: PreparedRun, prediction: Prediction, segments: Sequence[int]
+) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
+    """Return the linear map from a run's raw time courses to what is scored of them."""
+    grid = run.grid
+    parts = []
+    for number in segments:
+        times = prediction.film_time_s[prediction.segment == number]
+        first = round((times[0] - float(grid.first_s)) / float(grid.tr_s))
+        parts.append(np.arange(first, first + len(times)))
+
+    def scored(values: NDArray[np.floating]) -> NDArray[np.floating]:
+        cleaned = run.clean(values[run.n_dummy :])
+        cut = [cleaned[rows] - cleaned[rows].mean(axis=0) for rows in parts]
+        return np.concatenate(cut)
+
+    return scored

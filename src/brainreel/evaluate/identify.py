@@ -1,0 +1,76 @@
+"""Identification as a score with its resamples and its null: moments of a film, and pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.evaluate.parts import Float64, Measured, resampled_means
+from brainreel.metrics.identification import (
+    pairing_null,
+    segment_identification,
+    segment_identification_null,
+)
+from brainreel.metrics.ranking import Identification, n_way_identification
+from brainreel.train.predictions import Prediction
+from brainreel.train.recipe import ScoringConfig
+
+
+def identify_segments(
+    prediction: Prediction, scoring: ScoringConfig, block_trs: int, seed: int
+) -> dict[str, Measured]:
+    """Return how often the BOLD of a film segment picks out its own prediction among n.
+
+    An n that there are too few segments for is left out.
+    """
+    window_trs = max(1, round(scoring.segment_s / prediction.tr_s))
+    lengths = np.unique(prediction.segment, return_counts=True)[1]
+    n_windows = int(np.sum(lengths // window_trs))
+    sides = (prediction.predicted, prediction.measured)
+    measured: dict[str, Measured] = {}
+    for n_way in (n for n in scoring.n_way if n <= n_windows):
+        found = segment_identification(
+            *sides, segment_trs=window_trs, n_way=n_way, segments=prediction.segment
+        )
+        null = np.zeros(0)
+        if scoring.n_permutations:
+            null = segment_identification_null(
+                *sides,
+                segment_trs=window_trs,
+                n_way=n_way,
+                n_permutations=scoring.n_permutations,
+                block_trs=block_trs,
+                rng=np.random.default_rng([seed, 5]),
+                segments=prediction.segment,
+            )
+        name = f"identification_{n_way}way"
+        measured[name] = _measured(found.identification, null, scoring, seed)
+    return measured
+
+
+def identify_pictures(
+    similarity: NDArray[np.floating], scoring: ScoringConfig, seed: int
+) -> dict[str, Measured]:
+    """Return how often a reconstruction picks out its own picture among n of the test pictures.
+
+    Parameters
+    ----------
+    similarity
+        (N, N): row i is reconstruction i, column j is picture j.
+    """
+    measured: dict[str, Measured] = {}
+    for n_way in (n for n in scoring.n_way if n <= len(similarity)):
+        null = np.zeros(0)
+        if scoring.n_permutations:
+            rng = np.random.default_rng([seed, 6])
+            null = pairing_null(similarity, n_way, n_permutations=scoring.n_permutations, rng=rng)
+        found = n_way_identification(similarity, n_way)
+        measured[f"identification_{n_way}way"] = _measured(found, null, scoring, seed)
+    return measured
+
+
+def _measured(found: Identification, null: Float64, scoring: ScoringConfig, seed: int) -> Measured:
+    """Join accuracy, chance and null with resamples of what each item adds to the accuracy."""
+    items = found.influence - found.influence.mean() + found.accuracy
+    resamples = np.clip(resampled_means(items, scoring.n_bootstrap, seed), 0, 1)
+    return Measured(found.accuracy, resamples, len(items), null, found.chance)

@@ -1,0 +1,96 @@
+"""Scores of reconstructed pictures, each beside what the mean training picture reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.evaluate.identify import identify_pictures
+from brainreel.evaluate.parts import Float64, Measured, resampled_means
+from brainreel.metrics.correlation import correlation_similarity
+from brainreel.metrics.images import mse, pixel_correlation, psnr, ssim
+from brainreel.train.predictions import PicturePrediction
+from brainreel.train.recipe import ScoringConfig
+
+Score = Callable[[NDArray[np.floating], NDArray[np.floating]], Float64]
+SCORES: dict[str, Score] = {
+    "pixel_correlation": pixel_correlation,
+    "mse": mse,
+    "ssim": ssim,
+    "psnr": psnr,
+}
+# Every prediction against every truth: beyond this many pictures SSIM's null takes minutes.
+MOST_PAIRED_SSIM = 128
+
+
+def score_pictures(
+    folds: Sequence[PicturePrediction], scoring: ScoringConfig, seed: int
+) -> dict[str, Measured]:
+    """Score one person's reconstructions, the folds of a split joined.
+
+    Parameters
+    ----------
+    folds
+        Predictions of the folds; each brings the mean picture of its own training trials.
+    scoring
+        The protocol.
+    seed
+        Of resamples of pictures and of surrogates, which pair reconstructions with other pictures.
+    """
+    predicted = np.concatenate([fold.predicted for fold in folds])
+    true = np.concatenate([fold.true for fold in folds])
+    mean = np.concatenate([np.broadcast_to(f.baseline, f.true.shape) for f in folds])
+    measured = {
+        name: _measured(name, score, (predicted, true, mean), scoring, seed)
+        for name, score in SCORES.items()
+    }
+    n = len(true)
+    similarity = correlation_similarity(predicted.reshape(n, -1), true.reshape(n, -1))
+    return measured | identify_pictures(similarity, scoring, seed)
+
+
+def _measured(
+    name: str,
+    score: Score,
+    pictures: tuple[NDArray[np.floating], ...],
+    scoring: ScoringConfig,
+    seed: int,
+) -> Measured:
+    predicted, true, mean = pictures
+    items = score(predicted, true)
+    null = np.zeros(0)
+    if name != "psnr" and (name != "ssim" or len(true) <= MOST_PAIRED_SSIM):
+        null = _pairing_null(score, predicted, true, scoring.n_permutations, seed)
+    return Measured(
+        float(np.nanmean(items)),
+        resampled_means(items[~np.isnan(items)], scoring.n_bootstrap, seed),
+        len(items),
+        null,
+        _baseline(score(mean, true)),
+        lower_is_better=name == "mse",
+    )
+
+
+def _baseline(items: Float64) -> float:
+    """Mean over pictures; NaN where the mean picture has no variance at all."""
+    return float("nan") if np.isnan(items).all() else float(np.nanmean(items))
+
+
+def _pairing_null(
+    score: Score,
+    predicted: NDArray[np.floating],
+    true: NDArray[np.floating],
+    n: int,
+    seed: int,
+) -> Float64:
+    """Return the mean score in each of `n` random pairings of reconstructions and pictures."""
+    size = len(true)
+    if size < 2:
+        return np.zeros(0)
+    columns = [score(predicted, np.broadcast_to(one, predicted.shape)) for one in true]
+    every = np.stack(columns, axis=1)
+    rng = np.random.default_rng([seed, 4])
+    pairings = rng.permuted(np.tile(np.arange(size), (n, 1)), axis=1)
+    return np.asarray(every[np.arange(size), pairings].mean(axis=1))

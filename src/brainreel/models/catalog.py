@@ -1,0 +1,16 @@
+"""All model families: a new one is a file of its own and a name in this union."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from brainreel.models.encoding import EncodingConfig
+from brainreel.models.picture_ridge import PictureRidgeConfig
+from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
+
+AnyModel = Annotated[
+    RidgeConfig | BandedRidgeConfig | PictureRidgeConfig | EncodingConfig,
+    Field(discriminator="name"),
+]

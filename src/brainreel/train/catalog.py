@@ -1,0 +1,15 @@
+"""All tasks: a new one is a file of its own and a name in this union."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from brainreel.train.feature_ridge import FeatureRidgeConfig
+from brainreel.train.film_network import SupervisedConfig
+from brainreel.train.pictures import PicturesConfig
+
+AnyTask = Annotated[
+    FeatureRidgeConfig | PicturesConfig | SupervisedConfig, Field(discriminator="name")
+]

@@ -1,0 +1,168 @@
+"""Fit: from a frozen run to a folder of weights, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from brainreel.checkpoints.store import CONFIG, load_run, save_run
+from brainreel.config import read_yaml, to_yaml
+from brainreel.data.samples import Fold, Series, Trials
+from brainreel.errors import CheckpointError, DataError, OutputError
+from brainreel.files import new_folder, write_text
+from brainreel.train.predictions import AnyPrediction
+from brainreel.train.recipe import RunConfig
+from brainreel.train.task import Job, State
+from brainreel.train.trainer import is_first_process
+
+PACKAGES = ("brainreel", "torch", "lightning", "numpy", "scipy", "nilearn", "himalaya")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRun:
+    """A run with its weights, ready to predict.
+
+    Attributes
+    ----------
+    config
+        The resolved run.
+    data
+        Its data, opened.
+    states
+        Weights of each fold, by the fold's name.
+    folder
+        The run folder.
+    """
+
+    config: RunConfig
+    data: Series | Trials
+    states: Mapping[str, State]
+    folder: Path
+
+    def predict(self) -> list[AnyPrediction]:
+        """Predict the test part of every fold."""
+        last = self.config.resolved_stages()[-1]
+        predictions: list[AnyPrediction] = []
+        for fold in self.data.folds:
+            job = job_of(last, self.data, fold, self.folder)
+            predictions.extend(last.task.predict(job, self.states[fold.name]))
+        return predictions
+
+
+def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
+    """Fit every fold of a run, stage after stage, and write the run folder.
+
+    Parameters
+    ----------
+    config
+        The resolved run.
+    folder
+        A new or empty folder; with `resume`, one of the same run that was broken off.
+    resume
+        Go on from the last checkpoints instead of refusing a folder in use.
+
+    Returns
+    -------
+    FittedRun
+        As `load_fitted` would give it.
+
+    Raises
+    ------
+    OutputError
+        If the folder is in use, or holds another run.
+    """
+    folder = Path(folder)
+    stages = config.resolved_stages()
+    data = stages[-1].data.open()
+    _claim(folder, config, resume)
+    states: dict[str, State] = {}
+    for fold in data.folds:
+        states[fold.name] = _fit_stages(stages, data, fold, folder)
+    if not is_first_process():
+        return FittedRun(config, data, states, folder)
+    spec = stages[-1].task.spec(job_of(stages[-1], data, data.folds[0], folder))
+    save_run(
+        folder,
+        config.to_dict(),
+        spec,
+        {f"{fold}:{name}": v for fold, state in states.items() for name, v in state.items()},
+        versions={name: version(name) for name in PACKAGES},
+        digests=dict(data.sources),
+    )
+    return FittedRun(config, data, states, folder)
+
+
+def load_fitted(folder: Path) -> FittedRun:
+    """Load a fitted run and open its data."""
+    stored = load_run(Path(folder))
+    config = RunConfig.parse(stored.config, where=str(Path(folder) / CONFIG))
+    data = config.resolved_stages()[-1].data.open()
+    states: dict[str, State] = {fold.name: {} for fold in data.folds}
+    for key, values in stored.arrays().items():
+        fold, _, name = key.partition(":")
+        if fold not in states:
+            raise CheckpointError(
+                f"{folder}: has weights of a fold '{fold}' that the data no longer gives. "
+                "Fit again."
+            )
+        states[fold][name] = values
+    return FittedRun(config, data, states, Path(folder))
+
+
+def job_of(
+    stage: RunConfig,
+    data: Series | Trials,
+    fold: Fold,
+    folder: Path,
+    start: State | None = None,
+) -> Job:
+    """Return the job of one fold; several folds each get a folder of their own."""
+    place = folder if len(data.folds) == 1 else folder / "folds" / fold.name
+    return Job(
+        data=data,
+        fold=fold,
+        model=stage.model,
+        optim=stage.optim,
+        trainer=stage.trainer,
+        seed=stage.seed,
+        folder=place,
+        start=start or {},
+    )
+
+
+def _fit_stages(
+    stages: Sequence[RunConfig], data: Series | Trials, fold: Fold, folder: Path
+) -> State:
+    """Fit one fold through all stages, handing the weights on."""
+    state: State = {}
+    for number, stage in enumerate(stages):
+        own = data if stage.data == stages[-1].data else stage.data.open()
+        place = folder if len(stages) == 1 else folder / f"stage-{number + 1}"
+        state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, state))
+    return state
+
+
+def _same_fold(data: Series | Trials, fold: Fold) -> Fold:
+    """Return the fold of the same name in a stage's own data, or its only one."""
+    named = {item.name: item for item in data.folds}
+    if fold.name in named:
+        return named[fold.name]
+    if len(data.folds) == 1:
+        return data.folds[0]
+    raise DataError(f"a stage's data has no fold '{fold.name}'. Give all stages the same splits.")
+
+
+def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Take a folder for a run: a new one, or with `resume` that of the same run."""
+    recipe = folder / CONFIG
+    if not is_first_process():
+        return
+    if not (resume and recipe.is_file()):
+        new_folder(folder)
+        write_text(recipe, to_yaml(config.to_dict()))
+    elif read_yaml(recipe) != config.to_dict():
+        raise OutputError(
+            f"{folder}: holds another run (its config.yaml differs). Choose another --out."
+        )

@@ -1,0 +1,130 @@
+"""RunConfig: one YAML is one run, or a list of stages whose weights are handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from brainreel.config import Config, override, read_yaml
+from brainreel.data.catalog import DataConfig
+from brainreel.errors import ConfigError, did_you_mean
+from brainreel.models.catalog import AnyModel
+from brainreel.train.catalog import AnyTask
+from brainreel.train.optim import OptimConfig
+from brainreel.train.trainer import TrainerConfig
+
+
+class ScoringConfig(Config):
+    """How the numbers are made; all of it is stamped on the scorecard."""
+
+    n_permutations: int = Field(1000, ge=0)
+    """Surrogates of the block permutation test; 1000 resolve p = 0.001."""
+    n_bootstrap: int = Field(1000, ge=0)
+    """Resamples of time blocks, or of pictures, behind each interval."""
+    level: float = Field(0.95, gt=0, lt=1)
+    """Level of the intervals."""
+    block_s: float = Field(20.0, gt=0)
+    """Length of a time block in seconds; longer than the haemodynamic response."""
+    segment_s: float = Field(15.0, gt=0)
+    """Length in seconds of the film segments told apart by identification."""
+    n_way: tuple[int, ...] = (2, 10)
+    """Numbers of candidates in identification, the right one counted in."""
+    ceiling_floor: float = Field(0.1, ge=0, lt=1)
+    """Voxels with a ceiling below it have no share of the ceiling; they are counted."""
+    truth: Path | None = None
+    """Simulated study whose exact ceilings are known; read by the scoring alone."""
+
+
+class StageConfig(Config):
+    """One stage of a run: what differs from the run's own settings."""
+
+    title: str = ""
+    """What the stage is for, in one line."""
+    data: DataConfig | None = None
+    """Data of this stage."""
+    model: AnyModel | None = None
+    """Model of this stage."""
+    task: AnyTask | None = None
+    """Task of this stage."""
+    optim: OptimConfig | None = None
+    """Optimiser of this stage."""
+    trainer: TrainerConfig | None = None
+    """Trainer of this stage."""
+
+
+class RunConfig(Config):
+    """Everything that makes a run; saved beside its weights."""
+
+    title: str = ""
+    """What is asked, in one line; the page opens with it."""
+    about: str = ""
+    """Some sentences for the page: what the person saw, what is predicted from what."""
+    seed: int = Field(0, ge=0)
+    """Seed of every random draw."""
+    data: DataConfig
+    """What the person saw or heard, and what the scanner measured."""
+    model: AnyModel
+    """The model; its sizes come from the data."""
+    task: AnyTask
+    """What is learned from what, and how."""
+    optim: OptimConfig = OptimConfig()
+    """Optimiser and schedule of networks."""
+    trainer: TrainerConfig = TrainerConfig()
+    """Devices, precision, length and checkpoints of the training of networks."""
+    scoring: ScoringConfig = ScoringConfig()
+    """Protocol of the scores."""
+    stages: tuple[StageConfig, ...] = ()
+    """Stages run in order, each starting from the weights of the one before; empty for one."""
+
+    @model_validator(mode="after")
+    def _task_fits(self) -> RunConfig:
+        for stage in self.resolved_stages():
+            stage.task.check_fits(stage.data.name, stage.model.name)
+        return self
+
+    def resolved_stages(self) -> tuple[RunConfig, ...]:
+        """Return each stage as a run of its own, with the common settings filled in."""
+        if not self.stages:
+            return (self,)
+        keys = ("title", "data", "model", "task", "optim", "trainer")
+        return tuple(
+            self.model_copy(
+                update={"stages": ()}
+                | {key: getattr(stage, key) for key in keys if getattr(stage, key)}
+            )
+            for stage in self.stages
+        )
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(
+        item.name.removesuffix(".yaml")
+        for item in files("brainreel").joinpath("recipes").iterdir()
+        if item.name.endswith(".yaml")
+    )
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Read a shipped recipe by name, or a YAML file by path.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither; the near name is suggested.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_yaml(Path(name))
+    if name not in recipe_names():
+        raise ConfigError(f"'{name}' is no shipped recipe.{did_you_mean(name, recipe_names())}")
+    return read_yaml(Path(str(files("brainreel").joinpath("recipes", f"{name}.yaml"))))
+
+
+def resolve(name: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the frozen run of a recipe and its overrides."""
+    content: Mapping[str, Any] = override(read_recipe(name), overrides)
+    return RunConfig.parse(content, where=name)

@@ -1,0 +1,82 @@
+"""Task: what is learned from what. A task fits one fold and predicts its test part."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.config import Config
+from brainreel.data.samples import Fold, Series, Trials
+from brainreel.models.base import ModelConfig
+from brainreel.shapes import DataSpec
+from brainreel.train.optim import OptimConfig
+from brainreel.train.predictions import PicturePrediction, Prediction
+from brainreel.train.trainer import TrainerConfig
+
+State = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One fit to make: the data, the fold and the settings that concern it.
+
+    Attributes
+    ----------
+    data
+        Recordings or trials.
+    fold
+        Which part is for training, which for testing.
+    model, optim, trainer, seed
+        Settings of the run.
+    folder
+        Where checkpoints and learning curves of this fold go.
+    start
+        Weights handed on by the stage before, or empty.
+    """
+
+    data: Series | Trials
+    fold: Fold
+    model: ModelConfig
+    optim: OptimConfig
+    trainer: TrainerConfig
+    seed: int
+    folder: Path
+    start: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class TaskConfig(Config):
+    """Base of all tasks."""
+
+    name: str
+
+    data_kinds: ClassVar[tuple[str, ...]] = ()
+    model_kinds: ClassVar[tuple[str, ...]] = ()
+
+    def check_fits(self, data: str, model: str) -> None:
+        """Refuse data or a model that this task cannot use, naming those that it can."""
+        for kind, given, known in (
+            ("data", data, self.data_kinds),
+            ("model", model, self.model_kinds),
+        ):
+            if given not in known:
+                raise ValueError(
+                    f"task '{self.name}' cannot use {kind} '{given}'; it uses {' or '.join(known)}"
+                )
+
+    @abstractmethod
+    def fit(self, job: Job) -> State:
+        """Learn from the training part of the job's fold alone; return the weights."""
+
+    @abstractmethod
+    def predict(self, job: Job, state: State) -> list[Prediction] | list[PicturePrediction]:
+        """Predict the test part of the job's fold."""
+
+    @abstractmethod
+    def spec(self, job: Job) -> DataSpec:
+        """Return the facts of the data that size the model."""
