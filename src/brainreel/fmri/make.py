@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,11 +23,12 @@ from brainreel.fmri.bold import Float32, VoxelMask
 from brainreel.fmri.columns import change_columns, write_rows
 from brainreel.fmri.confounds import read_confounds
 from brainreel.fmri.images import read_volumes, save_volume
-from brainreel.fmri.normalize import CleanConfig, Moments, clean_columns, nuisance_basis
+from brainreel.fmri.normalize import CleanConfig, Moments, make_cleaner
 from brainreel.fmri.store import BOLD, CONFOUNDS, FORMAT, MANIFEST, MASK, MOMENTS, describe_source
 from brainreel.timebase import TrGrid
 
 _FLOAT32_STEP = 1e-6  # a spread below this share of the signal is rounding, not signal
+Cleaner = Callable[[NDArray[np.floating]], NDArray[np.float64]]
 _VERSIONS_OF = ("brainreel", "nibabel", "nilearn", "numpy", "scipy")
 
 
@@ -102,12 +103,12 @@ def make_run(plan: RunPlan) -> Path:
     remove_leftovers(plan.folder)
     table = used_confounds(plan)
     confounds = table.to_numpy(np.float64) if table.shape[1] else None
-    basis = nuisance_basis(plan.n_trs, plan.tr_s, plan.clean, confounds, where=plan.run.label)
+    cleaner = make_cleaner(plan.n_trs, plan.tr_s, plan.clean, confounds, where=plan.run.label)
     with write_aside(plan.folder) as aside, ThreadPoolExecutor(max_workers=1) as worker:
         aside.mkdir()
         digests = worker.submit(_describe, plan.sources)  # hashing beside reading
         broken = _stream(plan, aside / BOLD)
-        kept = _clean_in_place(plan, aside / BOLD, basis, broken)
+        kept = _clean_in_place(plan, aside / BOLD, cleaner, broken)
         save_volume(aside / MASK, np.ones(plan.mask.n_voxels, np.float32), plan.mask)
         np.savez(aside / MOMENTS, mean=kept.mean, std=kept.std, raw_mean=kept.raw_mean)
         if table.shape[1]:
@@ -190,21 +191,21 @@ class _Kept:
 
 
 def _clean_in_place(
-    plan: RunPlan, path: Path, basis: NDArray[np.float64], broken: NDArray[np.bool_]
+    plan: RunPlan, path: Path, cleaner: Cleaner, broken: NDArray[np.bool_]
 ) -> _Kept:
     n_voxels = plan.mask.n_voxels
     kept = _Kept(np.zeros(n_voxels), np.zeros(n_voxels), np.zeros(n_voxels, np.float32))
 
     def change(columns: slice, raw: Float32) -> Float32:
         raw[:, broken[columns]] = 0.0
-        cleaned = clean_columns(raw, plan.tr_s, plan.clean, basis, where=plan.run.label)
+        result = cleaner(raw).astype(np.float32)
+        low, high = raw.min(axis=0), raw.max(axis=0)
+        std = result.std(axis=0, dtype=np.float64)
         # What is left of a constant voxel is rounding, and must not be scaled up later.
-        level = np.abs(raw).max(axis=0) * _FLOAT32_STEP
-        still = (raw.min(axis=0) == raw.max(axis=0)) | (cleaned.std(axis=0) <= level)
-        result = cleaned.astype(np.float32)
+        still = (low == high) | (std <= np.maximum(np.abs(low), np.abs(high)) * _FLOAT32_STEP)
         result[:, still] = 0.0
-        part = Moments.of([result])
-        kept.mean[columns], kept.std[columns] = part.mean, part.std
+        kept.std[columns] = np.where(still, 0.0, std)
+        kept.mean[columns] = result.mean(axis=0, dtype=np.float64)
         kept.raw_mean[columns] = raw.mean(axis=0, dtype=np.float64)
         return result
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -162,36 +163,44 @@ def cosine_drifts(n_trs: int, tr_s: Seconds, high_pass_hz: float) -> Float64:
     return drifts
 
 
-def nuisance_basis(
+def make_cleaner(
     n_trs: int,
     tr_s: Seconds,
     config: CleanConfig,
     confounds: NDArray[np.floating] | None = None,
     *,
     where: str = "data",
-) -> Float64:
-    """Return orthonormal columns that span confounds and slow cosines, each direction once.
+) -> Callable[[NDArray[np.floating]], Float64]:
+    """Return the map x -> P x of (T, v) columns that `clean` applies; see there.
 
-    Parameters
-    ----------
-    n_trs, tr_s
-        Length of the run, and its TR in seconds.
-    config
-        What to remove.
-    confounds
-        (T, K) regressors, or None.
-    where
-        What an error names.
-
-    Returns
-    -------
-    (T, R), R <= K + number of cosines.
+    With cosines P = 1 - Q Q', where Q spans trend, confounds and cosines; multiplied from the
+    right this costs T R per voxel, where nilearn's own product costs T^2.
 
     Raises
     ------
     DataError
         If nothing of the signal would be left.
     """
+    basis = _nuisance_basis(n_trs, tr_s, config, confounds, where)
+    if config.filter == "butterworth":
+        return functools.partial(
+            _filtered, tr_s=float(exact(tr_s)), config=config, confounds=basis, where=where
+        )
+    if config.detrend:
+        line = np.linspace(-1.0, 1.0, n_trs)
+        trend = np.stack([np.full(n_trs, n_trs**-0.5), line / np.linalg.norm(line)], axis=1)
+        basis = np.hstack([trend, basis])
+    return functools.partial(_projected, basis=basis)
+
+
+def _nuisance_basis(
+    n_trs: int,
+    tr_s: Seconds,
+    config: CleanConfig,
+    confounds: NDArray[np.floating] | None,
+    where: str,
+) -> Float64:
+    """Return (T, R) orthonormal columns spanning confounds and cosines less their trend."""
     columns = [np.empty((n_trs, 0))]
     if confounds is not None:
         check_shape(confounds, "T K", name=f"{where} confounds", T=n_trs)
@@ -199,19 +208,54 @@ def nuisance_basis(
     if config.high_pass_hz is not None and config.filter == "cosine":
         columns.append(cosine_drifts(n_trs, tr_s, config.high_pass_hz))
     joined = np.hstack(columns)
-    if joined.shape[1] == 0:
-        return joined
-    joined = remove_trend(joined, axis=0, type="linear" if config.detrend else "constant")
     size = np.linalg.norm(joined, axis=0)
-    told = size > _SAME_DIRECTION * max(float(size.max()), np.finfo(np.float64).tiny)
-    left, strength, _ = np.linalg.svd(joined[:, told] / size[told], full_matrices=False)
-    basis: Float64 = left[:, strength > _SAME_DIRECTION * strength.max(initial=0.0)]
+    joined = remove_trend(joined, axis=0, type="linear" if config.detrend else "constant")
+    left_of_it = np.linalg.norm(joined, axis=0)
+    told = left_of_it > _SAME_DIRECTION * size  # else it was a constant or a line
+    if not told.any():
+        return np.empty((n_trs, 0))
+    left, strength, _ = np.linalg.svd(joined[:, told] / left_of_it[told], full_matrices=False)
+    basis: Float64 = left[:, strength > _SAME_DIRECTION * strength[0]]
     if basis.shape[1] + 2 >= n_trs:
         raise DataError(
             f"{where}: {basis.shape[1]} confounds and drifts leave nothing of {n_trs} volumes. "
             "Choose fewer confounds, or a lower high_pass_hz."
         )
     return basis
+
+
+def _projected(columns: NDArray[np.floating], *, basis: Float64) -> Float64:
+    cleaned = np.array(columns, np.float64)
+    cleaned -= basis @ (basis.T @ cleaned)
+    return cleaned
+
+
+def _filtered(
+    columns: NDArray[np.floating],
+    *,
+    tr_s: float,
+    config: CleanConfig,
+    confounds: Float64,
+    where: str,
+) -> Float64:
+    try:
+        with warnings.catch_warnings():
+            # Columns of zeros and frequencies beyond the run's reach change nothing.
+            warnings.simplefilter("ignore")
+            cleaned: Float64 = signal.clean(
+                np.array(columns, np.float64),
+                detrend=config.detrend,
+                standardize=None,
+                confounds=confounds if confounds.shape[1] else None,
+                filter="butterworth",
+                high_pass=config.high_pass_hz,
+                low_pass=config.low_pass_hz,
+                t_r=tr_s,
+            )
+    except ValueError as problem:
+        told = " ".join(str(problem).split()).rstrip(".")
+        raise DataError(f"{where}: cannot be filtered ({told}).") from problem
+    return cleaned
 
 
 def clean(
@@ -224,9 +268,8 @@ def clean(
 ) -> Float32:
     """Return P x for every column: trend, filter and confounds removed, scale kept.
 
-    P is one linear map of time, so it can be applied to a known truth as well. The work is
-    `nilearn.signal.clean` without standardisation, some thousand columns at a time. Smoothing in
-    space is not done here.
+    P is one linear map of time, so it can be applied to a known truth as well. It is that of
+    `nilearn.signal.clean` without standardisation. Smoothing in space is not done here.
 
     Parameters
     ----------
@@ -251,39 +294,9 @@ def clean(
     are filtered as the data is.
     """
     n_trs = check_shape(data, "T V", name=where)["T"]
-    basis = nuisance_basis(n_trs, tr_s, config, confounds, where=where)
+    cleaner = make_cleaner(n_trs, tr_s, config, confounds, where=where)
     result = np.empty(data.shape, np.float32)
     for start in range(0, data.shape[1], _COLUMNS_AT_ONCE):
         part = slice(start, start + _COLUMNS_AT_ONCE)
-        result[:, part] = clean_columns(data[:, part], tr_s, config, basis, where=where)
+        result[:, part] = cleaner(data[:, part])
     return result
-
-
-def clean_columns(
-    columns: NDArray[np.floating],
-    tr_s: Seconds,
-    config: CleanConfig,
-    basis: Float64,
-    *,
-    where: str = "data",
-) -> Float64:
-    """Clean some columns with the basis that `nuisance_basis` gave; see `clean`."""
-    butterworth = config.filter == "butterworth"
-    try:
-        with warnings.catch_warnings():
-            # Columns of zeros and short runs are told by brainreel itself, counted and once.
-            warnings.simplefilter("ignore")
-            cleaned: Float64 = signal.clean(
-                np.array(columns, np.float64),
-                detrend=config.detrend,
-                standardize=None,
-                confounds=basis if basis.shape[1] else None,
-                filter="butterworth" if butterworth else False,
-                high_pass=config.high_pass_hz if butterworth else None,
-                low_pass=config.low_pass_hz if butterworth else None,
-                t_r=float(exact(tr_s)),
-            )
-    except ValueError as problem:
-        told = " ".join(str(problem).split()).rstrip(".")
-        raise DataError(f"{where}: cannot be filtered ({told}).") from problem
-    return cleaned
