@@ -99,7 +99,9 @@ def word_regressors(
 
     rate[i]     = (words beginning in TR i) / tr_s                        words per second
     duration[i] = sum over words of the share of TR i that they cover     in [0, 1] for one voice
-    length[i]   = mean number of letters of the words beginning in TR i   letters; 0 without words
+    length[i]   = (letters of the words beginning in TR i) / tr_s         letters per second
+
+    All three add up over words: they are what a linear response to each word sums.
 
     Parameters
     ----------
@@ -139,9 +141,8 @@ def word_regressors(
     begins = covered(onset, onset, grid)
     _check_inside(share, onset, grid, "word")
     letters = np.array([len(str(item)) for item in word], float)
-    number = begins.sum(axis=0)
-    length = (letters @ begins) / np.maximum(number, 1)
-    columns = (number / float(grid.tr_s), share.sum(axis=0), length)
+    tr_s = float(grid.tr_s)
+    columns = (begins.sum(axis=0) / tr_s, share.sum(axis=0), letters @ begins / tr_s)
     return {"words": np.stack(columns, axis=1).astype(np.float32)}
 
 
