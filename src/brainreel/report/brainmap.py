@@ -133,6 +133,8 @@ def _label_view(axes: Axes, view: str) -> None:
         label = {"l": "left", "r": "right"}[view]
         axes.text(0.0, 1.0, label, transform=axes.transAxes, ha="left", va="top", color=MUTED)
         return
+    if view == "x":
+        return
     for at, letter in ((0.06, "L"), (0.94, "R")):
         axes.text(at, 0.92, letter, transform=axes.transAxes, ha="center", va="top", color=MUTED)
 

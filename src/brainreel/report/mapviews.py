@@ -95,7 +95,9 @@ def make_brain_views(
     if len(maps) > 1:
         for i, item in enumerate(maps[:MAX_PEOPLE_MAPS]):
             title = f"{item.subject}, median r {number(median_of(item.r).value)}"
-            people.append(_view(title, item.r, _mask_of(item), f"{prefix}p{i}", r_max, key_end))
+            figure = glass_brain(item.r, _mask_of(item), "xz", vmax=r_max, size_px=(500, 190))
+            drawing = Drawing.of(figure, alt=f"Glass brain. {title}", prefix=f"{prefix}p{i}")
+            people.append(BrainView(title, (drawing,), key_end))
     return tuple(views), _maps_caption(mean.mask, not bare), tuple(people)
 
 

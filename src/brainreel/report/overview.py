@@ -36,7 +36,7 @@ from brainreel.report.style import (
     ramp,
 )
 
-_WIDTH, _HEIGHT, _MARGIN = 1480.0, 590.0, 40.0
+_WIDTH, _HEIGHT, _MARGIN = 1480.0, 540.0, 40.0
 _LEFT_WIDTH = 880.0
 _N_COURSES, _N_PAIRS = 2, 9
 _SUFFIXES = (".png", ".svg", ".pdf")
@@ -99,8 +99,10 @@ def _draw_courses(figure: Figure, run: RunRecord) -> None:
     if strip.times_s:
         axes = place(figure, _MARGIN, 58, _LEFT_WIDTH, STRIP_PX)
         draw_strip(axes, courses, strip, _LEFT_WIDTH / STRIP_PX)
-    for i, course in enumerate(courses.courses[:_N_COURSES]):
-        last = i == min(_N_COURSES, len(courses.courses)) - 1
+    typical = [c for c in courses.courses[1:] if c.label.startswith("Median tuned")]
+    rows = [courses.courses[0], *typical, *courses.courses[1:]][:_N_COURSES]
+    for i, course in enumerate(rows):
+        last = i == len(rows) - 1
         axes = place(figure, _MARGIN, 134 + i * 106, _LEFT_WIDTH, 96)
         draw_course(axes, courses, course, last=last)
         axes.set_yticks([])
@@ -145,9 +147,9 @@ def _what(mean: MeanMaps) -> tuple[np.ndarray, str, float, str]:
 
 def _draw_pictures(figure: Figure, run: RunRecord) -> None:
     true, predicted = pooled_pictures(run)
-    top = _height(figure) - 184.0
-    _head(figure, _MARGIN, "Pictures seen, and read back from the brain", top)
-    side, gap = 72.0, 4.0
+    top = _height(figure) - 126.0
+    _head(figure, _MARGIN, "Pictures seen (left) and read back from the brain (right)", top)
+    side, gap = 68.0, 3.0
     step = (_WIDTH - 2 * _MARGIN + 22) / _N_PAIRS
     chosen = np.unique(np.linspace(0, len(true) - 1, _N_PAIRS).round().astype(int))
     for i, at in enumerate(chosen):
@@ -164,7 +166,6 @@ def _draw_pictures(figure: Figure, run: RunRecord) -> None:
                 interpolation="nearest",
             )
             axes.axis("off")
-    note(figure, _MARGIN, top + 28 + side + 14, "left: seen, right: reconstructed", MUTED)
 
 
 def _head(figure: Figure, left: float, text: str, top: float = 34.0) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NONE = "–"  # what is not defined, in a table
+
 # From the estimator that says most about what could be reached to the one that says least.
 CEILING_ORDER = ("exact", "repeats", "repeat", "split_half", "leave_one_out", "inter_subject")
 
@@ -149,7 +151,7 @@ def ceiling_words(estimator: str) -> tuple[str, str]:
 def number(value: float | None) -> str:
     """Write a number at three digits; what is not defined is a dash."""
     if value is None or math.isnan(value):
-        return "–"
+        return NONE
     small = 0 < abs(value) < 0.0995
     text = f"{value:.3f}" if small or abs(value) < 10 else f"{value:.1f}"
     return text.replace("-", "−")
@@ -158,14 +160,16 @@ def number(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Write a share as per cent."""
     return (
-        "–" if value is None or math.isnan(value) else f"{100 * value:.0f}\u00a0%".replace("-", "−")
+        NONE
+        if value is None or math.isnan(value)
+        else f"{100 * value:.0f}\u00a0%".replace("-", "−")
     )
 
 
 def p_value(value: float | None) -> str:
     """Write a p-value, never as 0."""
     if value is None or math.isnan(value):
-        return "–"
+        return NONE
     return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
 
 

@@ -1,0 +1,123 @@
+"""How a run was scored, in sentences, from the protocol stamped on its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brainreel.evaluate.scorecard import Scorecard
+from brainreel.report.words import plain_rows, plain_value
+
+_MOST_FOLDS = 4
+_CONTROL = "Negative control"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A protocol in words.
+
+    Attributes
+    ----------
+    question
+        What was asked.
+    stamps
+        What makes these scores other than they look: a negative control, a fit on test data.
+    how
+        Sentences on the split, the p-values and the intervals.
+    notes
+        What else a reader must know.
+    facts
+        Everything that no sentence tells, as (label, value).
+    """
+
+    question: str
+    stamps: tuple[str, ...]
+    how: tuple[str, ...]
+    notes: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def tell(card: Scorecard, *, pictures: bool) -> Told:
+    """Put the protocol and the notes of a card into words.
+
+    Parameters
+    ----------
+    card
+        Any part of its protocol may be missing; what is not known here is listed as a fact.
+    pictures
+        Whether the scores are of pictures, whose surrogates and resamples are not of time.
+    """
+    rest = dict(card.protocol)
+    question = str(rest.pop("question", "") or "")
+    stamps = [*_listed(rest.pop("stamps", ())), *(n for n in card.notes if n.startswith(_CONTROL))]
+    if rest.pop("fitted_on_test", False):
+        stamps.append("The model was fitted on test data; these scores say nothing of new data.")
+    how = [_split(split) for split in _listed(rest.pop("splits", ())) if isinstance(split, Mapping)]
+    folds = [str(fold) for fold in _listed(rest.pop("folds", ()))]
+    if folds:
+        more = f" … and {len(folds) - _MOST_FOLDS} folds more" if len(folds) > _MOST_FOLDS else ""
+        how.append(f"Sizes: {'; '.join(folds[:_MOST_FOLDS])}{more}.")
+    scoring = rest.pop("scoring", {})
+    how += _scoring(dict(scoring), pictures) if isinstance(scoring, Mapping) else []
+    notes = tuple(note for note in card.notes if not note.startswith(_CONTROL))
+    return Told(question, tuple(map(str, stamps)), tuple(how), notes, tuple(plain_rows(rest)))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if isinstance(value, str | Mapping):
+        return (value,)
+    return tuple(value or ())
+
+
+def _split(split: Mapping[str, Any]) -> str:
+    """Say what was kept out of training."""
+    name = str(split.get("name", ""))
+    gap = split.get("gap_s")
+    apart = f", with {plain_value(gap)} s left out on either side" if gap else ""
+    named = {
+        "hold_out_stimulus": ("films that nobody saw in training", "test_stimuli"),
+        "hold_out_subject": ("people who were not in training", "test_subjects"),
+    }
+    if name in named:
+        whom, key = named[name]
+        listed = plain_value(split[key]) if split.get(key) else "the last by name"
+        return f"Tested on {whom}: {listed}."
+    if name == "time":
+        return f"Tested on the last part of every film or run{apart}."
+    if name == "blocks":
+        n = split.get("n_folds")
+        return f"Tested on {n} contiguous blocks, each predicted from the others{apart}."
+    if name == "given":
+        return "Tested on the trials that the data set names as its test trials."
+    if name == "stratified":
+        n = split.get("n_folds")
+        return (
+            f"Tested on all trials in {n} folds with equal shares of every class; a trial is "
+            "always predicted by a model that did not see it."
+        )
+    return f"Split: {plain_value([f'{k} {plain_value(v)}' for k, v in split.items()])}."
+
+
+def _scoring(scoring: Mapping[str, Any], pictures: bool) -> list[str]:
+    told = []
+    block = f"blocks of {plain_value(scoring.get('block_s', 0.0))} s"
+    if scoring.get("n_permutations"):
+        turned = (
+            "in which reconstructions are paired with other pictures"
+            if pictures
+            else f"in which the signal is shifted and shuffled in {block}, so that slow drifts "
+            "earn nothing"
+        )
+        told.append(f"p-values: from {scoring['n_permutations']} surrogates {turned}.")
+    if scoring.get("n_bootstrap"):
+        level = f"{100 * float(scoring.get('level', 0.95)):g}\u00a0%"
+        what = "pictures" if pictures else block
+        told.append(f"Intervals: {level}, from {scoring['n_bootstrap']} resamples of {what}.")
+    if not pictures and scoring.get("segment_s"):
+        length = plain_value(scoring["segment_s"])
+        told.append(f"Identification tells film segments of {length} s apart by their BOLD.")
+    if not pictures and scoring.get("ceiling_floor"):
+        floor = plain_value(scoring["ceiling_floor"])
+        told.append(f"Shares of a ceiling: only where the ceiling is at least {floor}.")
+    return told
