@@ -71,7 +71,9 @@ class _Moments:
 
     def constant(self, n: int) -> NDArray[np.bool_]:
         """Return which columns vary by no more than the rounding of their own numbers."""
-        blank: NDArray[np.bool_] = np.sqrt(self.squares / n) <= 2 * self.epsilon * self.largest
+        # Twice the rounding of the numbers themselves, and once that of their sum of n in float64.
+        rounding = 2 * self.epsilon + n * np.finfo(np.float64).eps
+        blank: NDArray[np.bool_] = np.sqrt(self.squares / n) <= rounding * self.largest
         return blank
 
 
@@ -202,6 +204,28 @@ def r2_score_voxelwise(predicted: Numbers, measured: Numbers) -> Float64:
     return np.concatenate([sums.r2() for sums in _chunked(predicted, measured)])
 
 
+def correlation_similarity(rows: Numbers, columns: Numbers) -> Float64:
+    """Correlate every row vector with every column vector.
+
+    s_ij = r(rows_i, columns_j) over D
+
+    Parameters
+    ----------
+    rows, columns
+        (N, D) and (M, D).
+
+    Returns
+    -------
+    (N, M) in [-1, 1]. A vector without variance gets 0 with all others: it can only be guessed.
+    """
+    sizes = check_shape(rows, "N D", name="rows")
+    check_shape(columns, "M D", name="columns", D=sizes["D"])
+    check_finite(rows, "rows")
+    check_finite(columns, "columns")
+    similarity: Float64 = _unit_rows(rows) @ _unit_rows(columns).T
+    return similarity
+
+
 def median_of(values: Numbers) -> Summary:
     """Return the median over voxels, leaving out and counting those that are NaN.
 
@@ -260,3 +284,8 @@ def _chunked(predicted: Numbers, measured: Numbers) -> list[CorrelationSums]:
         sums.update(predicted[:, columns], measured[:, columns])
         parts.append(sums)
     return parts
+
+
+def _unit_rows(values: Numbers) -> Float64:
+    units, _ = unit_columns(np.asarray(values).T)
+    return units.T
