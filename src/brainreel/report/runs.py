@@ -145,7 +145,8 @@ def read_arrays(path: Path, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Read an `.npz`, never running code from it, and check that the wanted keys are there."""
     path = require_file(path, "predictions file")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # A stream of our own: numpy leaves the file of a broken archive open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
         raise DataError(

@@ -149,7 +149,11 @@ def to_svg(figure: Figure, *, alt: str, prefix: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
+    wanted = {one or other for one, other in used}
+    text = re.sub(
+        r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in wanted else "", text
+    )
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r'\bd="([^"]+)"', lambda path: f'd="{_rounded(path[1])}"', text)
     for name, (light, _) in PALETTE.items():
