@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from brainreel.fmri.bold import Float32
 
-_CHUNK_BYTES = 48 << 20  # of float32 at once; cleaning holds about eight times as much
+_CHUNK_BYTES = 24 << 20  # of float32 at once; cleaning holds about eight times as much
 
 
 def write_rows(path: Path, blocks: Iterable[Float32], n_trs: int, n_voxels: int) -> None:

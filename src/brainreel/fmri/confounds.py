@@ -115,5 +115,6 @@ def _filled(path: Path, chosen: pd.DataFrame) -> pd.DataFrame:
 
 def count_non_steady(path: Path) -> int:
     """Return how many volumes fMRIPrep marks as not yet steady at the head of the run."""
-    header = require_file(path, "table of confounds").open(encoding="utf-8").readline()
+    with require_file(path, "table of confounds").open(encoding="utf-8") as file:
+        header = file.readline()
     return sum(name.startswith("non_steady_state_outlier") for name in header.split("\t"))

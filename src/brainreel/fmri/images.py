@@ -293,6 +293,8 @@ def _raw_blocks(
         for start in range(0, n_volumes, step):
             raw = np.empty((min(step, n_volumes - start), n_points), dtype)
             stream.fill(raw.reshape(-1).view(np.uint8).data)
+            if start + len(raw) == n_volumes:
+                stream.finish()
             yield start, raw
 
 

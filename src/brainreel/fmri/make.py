@@ -112,7 +112,7 @@ def make_run(plan: RunPlan) -> Path:
         save_volume(aside / MASK, np.ones(plan.mask.n_voxels, np.float32), plan.mask)
         np.savez(aside / MOMENTS, mean=kept.mean, std=kept.std, raw_mean=kept.raw_mean)
         if table.shape[1]:
-            table.to_csv(aside / CONFOUNDS, sep="\t", index=False)
+            np.save(aside / CONFOUNDS, table.to_numpy(np.float64))
         facts = _manifest(plan, kept, digests.result(), list(table.columns), int(broken.sum()))
         write_json(aside / MANIFEST, facts)
         if plan.folder.exists():  # made from sources that have changed since

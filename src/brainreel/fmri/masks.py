@@ -82,6 +82,8 @@ def find_mask(image: BoldImage, *, space: str = "") -> VoxelMask:
             break
     mean = np.nan_to_num(everywhere.unmask(total / n_seen), posinf=0.0, neginf=0.0)
     unseen = DataError(f"{image.path}: no brain is to be seen in its volumes. Give a mask.")
+    if mean.min() == mean.max():
+        raise unseen
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an empty mask is told below

@@ -208,6 +208,8 @@ def _nuisance_basis(
     if config.high_pass_hz is not None and config.filter == "cosine":
         columns.append(cosine_drifts(n_trs, tr_s, config.high_pass_hz))
     joined = np.hstack(columns)
+    if joined.shape[1] == 0:
+        return joined
     size = np.linalg.norm(joined, axis=0)
     joined = remove_trend(joined, axis=0, type="linear" if config.detrend else "constant")
     left_of_it = np.linalg.norm(joined, axis=0)

@@ -24,7 +24,7 @@ from brainreel.timebase import TrGrid
 
 FORMAT = 1  # raised when the files of a prepared run change their meaning
 BOLD, MANIFEST, MASK = "bold.npy", "manifest.json", "mask.nii.gz"
-MOMENTS, CONFOUNDS = "moments.npz", "confounds.tsv"
+MOMENTS, CONFOUNDS = "moments.npz", "confounds.npy"
 _INDEX = "index.json"
 
 
@@ -35,7 +35,7 @@ class PreparedRun:
     Attributes
     ----------
     folder
-        Holds `bold.npy`, `manifest.json`, `mask.nii.gz`, `moments.npz` and `confounds.tsv`.
+        Holds `bold.npy`, `manifest.json`, `mask.nii.gz`, `moments.npz` and `confounds.npy`.
     manifest
         What it was made from and with.
     """
@@ -112,7 +112,8 @@ class PreparedRun:
         names = self.manifest["confounds"]
         if not names:
             return pd.DataFrame(index=range(self.grid.n_trs))
-        return pd.read_csv(self.folder / CONFOUNDS, sep="\t", float_precision="round_trip")
+        values = np.load(self.folder / CONFOUNDS, allow_pickle=False)
+        return pd.DataFrame(values, columns=names)
 
     @functools.cached_property
     def mask(self) -> VoxelMask:
@@ -234,7 +235,7 @@ def update_index(store: Path, made: Mapping[str, Path]) -> None:
 @contextmanager
 def _locked(store: Path) -> Iterator[None]:
     """Let one process at a time change the index; a killed one leaves no lock behind."""
-    with (store / ".lock").open("w") as lock:
+    with (store / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

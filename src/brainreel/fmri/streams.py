@@ -67,6 +67,13 @@ class ByteStream:
             self.fill(memoryview(bytearray(step)))
             n_bytes -= step
 
+    def finish(self) -> None:
+        """Read to the end, so that gzip's checksum of all the bytes is compared."""
+        while self._gzipped and self._next(_READ_BYTES):
+            pass
+        if self._gzipped and not self._inflate.eof:
+            raise DataError(f"{self.path}: truncated; its end is missing. Copy it again.")
+
     def _next(self, at_most: int) -> bytes:
         try:
             if not self._gzipped:
@@ -81,14 +88,15 @@ class ByteStream:
 
     def _inflated(self, at_most: int) -> bytes:
         while True:
-            if self._inflate.eof:
-                self._waiting = self._inflate.unused_data
-                self._inflate = zlib.decompressobj(_GZIP_WINDOW)
             given = self._waiting or self._file.read(_READ_BYTES)
+            if self._inflate.eof:
+                given = given.lstrip(b"\0")  # padding between or after members
+                if given:
+                    self._inflate = zlib.decompressobj(_GZIP_WINDOW)
             if not given:
                 return b""
             piece = self._inflate.decompress(given, at_most)
-            self._waiting = self._inflate.unconsumed_tail
+            self._waiting = self._inflate.unconsumed_tail or self._inflate.unused_data
             if piece:
                 return piece
 
