@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from brainreel.report.courses import (
+    alike,
     choose_courses,
     choose_voxels,
     clock,
@@ -66,6 +67,14 @@ def test_the_exact_ceiling_goes_before_the_others() -> None:
     assert found is not None
     assert found[0] == "exact"
     assert first_ceiling(maps_of([0.1])) is None
+
+
+def test_the_mean_of_a_group_is_no_further_person() -> None:
+    one, other = (maps_of([x], ceilings={"inter_subject": np.ones(1)}) for x in (0.1, 0.2))
+    group = maps_of([0.9])
+    assert alike([group, one, other]) == (one, other)
+    assert alike([group, group]) == (group, group)
+    assert alike([one, maps_of([0.1], names=("a",), ceilings=one.ceilings)]) == (one,)
 
 
 def test_courses_are_in_units_of_the_measured_series(ridge_run: Path) -> None:

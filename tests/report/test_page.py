@@ -158,8 +158,19 @@ def test_regions_without_a_place_get_a_chart(regions: Page) -> None:
     assert "Region by region" in regions.words
     assert "Where in the brain" not in regions.words
     assert "Correlation r, median region" in regions.words
-    assert "The film file is not at hand" in regions.words
+    assert "not at hand" not in regions.words
     assert "region 12" in regions.words
+
+
+def test_a_film_that_is_gone_is_named(deep_run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(deep_run, tmp_path / "run")
+    index = copied / "predictions" / "index.json"
+    entries = [entry | {"film": "gone/film-9.mp4"} for entry in json.loads(index.read_text())]
+    for entry in entries:
+        entry["mask"] = None
+    index.write_text(json.dumps(entries))
+    page = Page(write_report([copied], tmp_path / "page.html").read_text())
+    assert "The film film-9.mp4 is not at hand" in page.words
 
 
 def test_scores_alone_make_a_page(ridge_run: Path, tmp_path: Path) -> None:

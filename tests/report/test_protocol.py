@@ -60,7 +60,7 @@ def test_every_split_says_what_was_kept_out(split: dict[str, object], words: str
 def test_many_folds_are_cut_short() -> None:
     folds = [f"fold {i}" for i in range(10)]
     told = tell(Scorecard("", protocol={"folds": folds}), pictures=False)
-    assert told.how == ("Sizes: fold 0; fold 1; fold 2; fold 3 … and 6 folds more.",)
+    assert told.how == ("Sizes: fold 0; fold 1; fold 2; fold 3 … and 6 more.",)
 
 
 def test_controls_and_fits_on_test_data_are_stamped() -> None:

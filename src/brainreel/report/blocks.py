@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from brainreel.report.courses import choose_courses, courses_figure, first_ceiling, strip_frames
+from brainreel.report.courses import (
+    alike,
+    choose_courses,
+    courses_figure,
+    first_ceiling,
+    strip_frames,
+)
 from brainreel.report.figures import (
     MAX_BARS,
     ceiling_figure,
@@ -91,11 +97,9 @@ def _first_split(maps: Sequence[Maps]) -> tuple[Maps, ...]:
 def _regions(maps: Sequence[Maps], prefix: str) -> tuple[Drawing | None, str]:
     if not maps or not maps[0].regional:
         return None, ""
-    same = [item for item in maps if item.names == maps[0].names]
+    same = alike(maps)
     ceiling = first_ceiling(same[0])
     name = None if ceiling is None else ceiling[0]
-    if any(name not in item.ceilings for item in same):
-        name = None
     mean = nan_mean(np.stack([item.r for item in same]))
     best = np.argsort(-mean)[: min(8, int(np.isfinite(mean).sum()))]
     listed = ", ".join(f"{same[0].names[i]} ({number(float(mean[i]))})" for i in best)
@@ -112,15 +116,14 @@ def _ceiling_panels(maps: Sequence[Maps], prefix: str) -> tuple[tuple[Drawing, .
     """Pool people: every voxel of every person is one point."""
     if not maps:
         return (), ""
-    ceilings = [first_ceiling(item) for item in maps]
-    estimators = {found[0] for found in ceilings if found is not None}
-    with_ceiling = len(estimators) == 1 and all(found is not None for found in ceilings)
+    maps = alike(maps)
+    found = [first_ceiling(item) for item in maps]
     r = np.concatenate([item.r for item in maps])
-    ceiling = np.concatenate([found[1] for found in ceilings if found]) if with_ceiling else None
+    name = "" if found[0] is None else ceiling_words(found[0][0])[0]
+    ceiling = np.concatenate([one[1] for one in found if one is not None]) if name else None
     used = np.isfinite(r) if ceiling is None else np.isfinite(r) & np.isfinite(ceiling)
     if not used.any():
         return (), ""
-    name = ceiling_words(next(iter(estimators)))[0] if with_ceiling else ""
     kept = None if ceiling is None else ceiling[used]
     unit = "regions" if maps[0].regional else "voxels"
     people = "one person" if len(maps) == 1 else f"{len(maps)} people"
@@ -156,8 +159,8 @@ def _courses(run: RunRecord, prefix: str) -> tuple[Drawing | None, str]:
     )
     if strip.times_s:
         told += " The BOLD response follows the picture by about 5 s."
-    else:
-        told += " The film file is not at hand, so no frames are shown."
+    elif chosen.film is not None:
+        told += f" The film {chosen.film.name} is not at hand, so no frames are shown."
     alt = f"Predicted and measured time courses. {shown}"
     figure = courses_figure(chosen, strip)
     return Drawing.of(figure, alt=alt, prefix=f"{prefix}t", min_px=760), told

@@ -33,7 +33,7 @@ from brainreel.stimulus.frames import read_frames
 MAX_WINDOW_S = 240.0  # longer, and a TR is less than two pixels wide
 MAX_REGIONS = 5  # rows that still fit one screen
 TUNED_Q = 0.05  # a voxel counts as predicted below this false discovery rate
-_WIDTH, _LEFT, _RIGHT = 1040.0, 168.0, 8.0
+_WIDTH, _LEFT, _RIGHT = 1040.0, 196.0, 8.0
 _ROW, _HEAD, _FOOT, _GAP = 84.0, 26.0, 44.0, 10.0
 STRIP_PX = 60.0
 _REACH = (2.5, 5.0)  # standard deviations that a row shows at least and at most
@@ -158,8 +158,19 @@ def choose_courses(run: RunRecord) -> CourseSet | None:
         for label, column in chosen
     )
     films = arrays.get("films", ())
-    film = Path(str(films[int(segment[0])])) if len(films) and films[int(segment[0])] else None
-    return CourseSet(maps.subject, maps.split, time_s[window], tr_s, film or source.film, courses)
+    named = Path(str(films[int(segment[0])])) if len(films) else source.film
+    film = run.find(named) if named is not None and named.name else None
+    return CourseSet(maps.subject, maps.split, time_s[window], tr_s, film, courses)
+
+
+def alike(maps: Sequence[Maps]) -> tuple[Maps, ...]:
+    """Return those with the first one's names and, where anybody has a ceiling, with that.
+
+    The mean of a group has no ceiling; it is no further person.
+    """
+    ceilings = [found[0] for found in map(first_ceiling, maps) if found is not None]
+    kept = [item for item in maps if not ceilings or ceilings[0] in item.ceilings]
+    return tuple(item for item in kept if item.names == kept[0].names)
 
 
 def first_ceiling(maps: Maps) -> tuple[str, NDArray[np.float64]] | None:
@@ -237,7 +248,7 @@ def draw_course(axes: Axes, courses: CourseSet, course: Course, *, last: bool) -
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 1.5, 2, 3, 6, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: clock(at)))
     if last:
-        axes.set_xlabel("film time (min:s)")
+        axes.set_xlabel("time (min:s)" if courses.film is None else "film time (min:s)")
 
 
 def clock(seconds: float) -> str:
@@ -249,9 +260,10 @@ def clock(seconds: float) -> str:
 
 def _label_row(axes: Axes, course: Course) -> None:
     lines = course.label.split("\n")
-    told = f"r = {course.r:.2f}".replace("-", "−")
+    told = f"r = {course.r:.2f}"
     if course.ceiling is not None and np.isfinite(course.ceiling):
         told += f", ceiling {course.ceiling:.2f}"
+    told = told.replace("-", "−")
     for i, (text, colour) in enumerate([(line, INK) for line in lines] + [(told, MUTED)]):
         axes.annotate(
             text,

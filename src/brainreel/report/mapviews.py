@@ -14,7 +14,7 @@ from brainreel.fmri.images import load_mask
 from brainreel.metrics.ceiling import share_of_ceiling
 from brainreel.metrics.correlation import median_of
 from brainreel.report.brainmap import glass_brain, in_mni, surface_figure, surface_values
-from brainreel.report.courses import first_ceiling, typical_person
+from brainreel.report.courses import alike, first_ceiling, typical_person
 from brainreel.report.figures import nan_mean
 from brainreel.report.runs import Maps
 from brainreel.report.style import Drawing
@@ -60,12 +60,12 @@ class MeanMaps:
 
 def mean_maps(maps: Sequence[Maps]) -> MeanMaps | None:
     """Average r and share of the ceiling over people; None where voxels have no place."""
-    placed = [item for item in maps if item.mask is not None]
+    placed = alike([item for item in maps if item.mask is not None])
     if not placed:
         return None
     masks = [_mask_of(item) for item in placed]
     if not all(_same_place(mask, masks[0]) for mask in masks):
-        placed = [typical_person(placed)]
+        placed = (typical_person(placed),)
     whose = placed[0].subject if len(placed) == 1 else f"mean over {len(placed)} people"
     share, estimator = _mean_share(placed)
     r = nan_mean(np.stack([item.r for item in placed]))

@@ -56,7 +56,7 @@ def tell(card: Scorecard, *, pictures: bool) -> Told:
     how = [_split(split) for split in _listed(rest.pop("splits", ())) if isinstance(split, Mapping)]
     folds = [str(fold) for fold in _listed(rest.pop("folds", ()))]
     if folds:
-        more = f" … and {len(folds) - _MOST_FOLDS} folds more" if len(folds) > _MOST_FOLDS else ""
+        more = f" … and {len(folds) - _MOST_FOLDS} more" if len(folds) > _MOST_FOLDS else ""
         how.append(f"Sizes: {'; '.join(folds[:_MOST_FOLDS])}{more}.")
     scoring = rest.pop("scoring", {})
     how += _scoring(dict(scoring), pictures) if isinstance(scoring, Mapping) else []

@@ -108,6 +108,10 @@ class RunRecord:
         """Return the predictions of one kind."""
         return tuple(item for item in self.predictions if item.kind == kind)
 
+    def find(self, file: Path) -> Path:
+        """Return where a file lies that is named from here or from the run folder."""
+        return file if file.is_file() else self.folder / file
+
 
 def read_run(folder: Path) -> RunRecord:
     """Read a run folder; predictions and logs may be missing, card and configuration may not.
@@ -166,10 +170,10 @@ def _read_index(folder: Path) -> tuple[Prediction, ...]:
     index = home / "index.json"
     if not index.is_file():
         return ()
-    return tuple(_prediction(folder, home, entry) for entry in read_json(index))
+    return tuple(_prediction(home, entry) for entry in read_json(index))
 
 
-def _prediction(folder: Path, home: Path, entry: Mapping[str, Any]) -> Prediction:
+def _prediction(home: Path, entry: Mapping[str, Any]) -> Prediction:
     def inside(key: str) -> Path | None:
         return home / str(entry[key]) if entry.get(key) else None
 
@@ -179,7 +183,7 @@ def _prediction(folder: Path, home: Path, entry: Mapping[str, Any]) -> Predictio
         split=str(entry.get("split") or ""),
         fold=str(entry.get("fold") or ""),
         subject=str(entry.get("subject") or ""),
-        film=folder / str(entry["film"]) if entry.get("film") else None,
+        film=Path(str(entry["film"])) if entry.get("film") else None,
         maps=inside("maps"),
         mask=inside("mask"),
         space=str(entry.get("space") or ""),
