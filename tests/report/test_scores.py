@@ -66,6 +66,13 @@ def test_headlines_are_the_scores_with_a_ceiling_then_those_with_a_p_value() -> 
     assert [row.name.metric for row in headlines] == ["r_median", "identification_10way", "mse"]
 
 
+def test_of_two_identifications_the_harder_is_shown_large() -> None:
+    scores = {"identification_2way": 0.9, "identification_10way": 0.6, "mse": 0.1}
+    card = Scorecard("", scores=scores, p_values=dict.fromkeys(scores, 0.001))
+    headlines = make_tables(card, "voxel")[0].headlines
+    assert [row.name.metric for row in headlines] == ["identification_10way", "mse"]
+
+
 def position(gauge: str, kind: str, attribute: str) -> float:
     found = re.search(rf'class="{kind}"[^>]* {attribute}="([\d.]+)"', gauge)
     assert found is not None

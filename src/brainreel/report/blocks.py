@@ -132,10 +132,9 @@ def _ceiling_panels(maps: Sequence[Maps], prefix: str) -> tuple[tuple[Drawing, .
     if kept is not None:
         told += f", median ceiling {np.median(kept):.3f}"
         figures.append(ceiling_figure(r[used], kept, name))
-    caption = (
-        f"{told}. Broken line: median r. Left out for lack of variance or ceiling: "
-        f"{int((~used).sum())}."
-    )
+    caption = f"{told}. Broken line: median r."
+    if not used.all():
+        caption += f" {int((~used).sum()):,} without variance or ceiling are left out."
     drawings = tuple(
         Drawing.of(figure, alt=alt + told, prefix=f"{prefix}h{i}")
         for i, (figure, alt) in enumerate(

@@ -114,7 +114,7 @@ def _maps_caption(mask: VoxelMask, with_share: bool) -> str:
     if with_share:
         told += (
             f" The share is r divided by the ceiling where that is above {CEILING_FLOOR:g}; noise "
-            "can carry it past 100 %, which is drawn as 100 %."
+            "can carry it past 100\u00a0%, which is drawn as 100\u00a0%."
         )
     if not in_mni(mask):
         told += " The voxels are not in MNI space, so no outline of a brain is drawn."

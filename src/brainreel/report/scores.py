@@ -58,8 +58,16 @@ class SplitTable:
 
     @property
     def headlines(self) -> tuple[Row, ...]:
-        """The scores shown large: those with a share of a ceiling, then those with a p-value."""
-        told = sorted(self.main, key=lambda row: (not row.shares, row.p == NONE))
+        """The scores shown large: those with a share of a ceiling, then those with a p-value.
+
+        Errors come last of their kind. Of identification among few and among many only the latter, which says more.
+        """
+        ways = [row for row in self.main if row.name.n_way]
+        most = max((row.name.n_way for row in ways), default=0)
+        told = [row for row in self.main if row.name.n_way in (0, most)]
+        told = sorted(
+            told, key=lambda row: (not row.shares, row.p == NONE, row.name.lower_is_better)
+        )
         return tuple(told[:N_HEADLINES])
 
 

@@ -137,6 +137,12 @@ class ScoreName:
         return "" if found is None else found[1].replace("voxel", self.unit)
 
     @property
+    def n_way(self) -> int:
+        """Number of candidates of an identification, 0 for any other score."""
+        found = re.search(r"(\d+)_?way", self.metric)
+        return int(found[1]) if found else 0
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether it is an error."""
         return bool(_LOWER_IS_BETTER.search(self.metric))
