@@ -60,7 +60,8 @@ class SplitTable:
     def headlines(self) -> tuple[Row, ...]:
         """The scores shown large: those with a share of a ceiling, then those with a p-value.
 
-        Errors come last of their kind. Of identification among few and among many only the latter, which says more.
+        Errors come last of their kind. Of identification among few and among many only the
+        latter, which says more.
         """
         ways = [row for row in self.main if row.name.n_way]
         most = max((row.name.n_way for row in ways), default=0)
