@@ -80,7 +80,10 @@ class DataSpec:
     tr_s
         Repetition time in seconds; 0 where the data has no time axis.
     feature_sizes
-        Columns of each stimulus feature space (band), in order.
+        Columns of each stimulus feature space (band), in order, delayed copies counted.
+    delays_s
+        Delays in seconds of the copies that every feature space holds, delay by delay; empty
+        where features are not delayed.
     frame_shape
         (C, H, W) of one film frame, empty without film.
     frames_per_tr
@@ -97,6 +100,7 @@ class DataSpec:
     n_voxels: tuple[int, ...] = ()
     tr_s: float = 0.0
     feature_sizes: Mapping[str, int] = field(default_factory=dict)
+    delays_s: tuple[float, ...] = ()
     frame_shape: tuple[int, ...] = ()
     frames_per_tr: int = 0
     picture_shape: tuple[int, ...] = ()

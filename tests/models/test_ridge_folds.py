@@ -45,10 +45,11 @@ def test_many_runs_are_put_together():
     assert [validation.size for _, validation in folds] == [9, 9, 9, 9]
 
 
-def test_two_runs_give_blocks_unless_runs_are_asked_for():
+def test_auto_takes_runs_where_there_are_two():
     runs = ["a"] * 20 + ["b"] * 20
-    assert len(inner_folds(40, runs)) == 5
-    assert len(inner_folds(40, runs, kind="runs")) == 2
+    assert len(inner_folds(40, runs)) == 2
+    assert len(inner_folds(40, runs, kind="blocks")) == 5
+    assert len(inner_folds(40, ["a"] * 40)) == 5
 
 
 def test_shuffled_folds_validate_each_trial_once():

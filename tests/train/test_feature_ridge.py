@@ -25,7 +25,7 @@ from brainreel.train.feature_ridge import (
 from brainreel.train.predictions import load_predictions, pool, save_predictions
 
 TR_S, N_TRS, N_VOXELS = Fraction(2), 120, 6
-TASK = FeatureRidgeConfig(first_delay_s=2.0, last_delay_s=6.0)
+TASK = FeatureRidgeConfig(first_delay_s=2.0, last_delay_s=6.0, high_pass_hz=None)
 FAST = RidgeConfig(alphas=(1.0, 100.0), n_folds=3)
 
 
@@ -108,7 +108,7 @@ def test_train_bold_does_reach_the_weights():
 
 
 def test_fit_and_prediction_equal_scikit_learn():
-    model = RidgeConfig(alphas=(20.0,))
+    model = RidgeConfig(alphas=(20.0,), delay_prior="flat")
     state = fit_feature_ridge(SERIES, CUT, model, TASK, seed=0)
     (prediction,) = predict_feature_ridge(SERIES, CUT, model, TASK, state)
     X = [
@@ -149,6 +149,7 @@ def test_spec_holds_the_facts():
     spec = feature_spec(SERIES, TASK.delayed(SERIES))
     assert spec.voxels_of == {"sub-01": N_VOXELS, "sub-02": N_VOXELS}
     assert spec.feature_sizes == {"sight": 6, "sound": 9}
+    assert spec.delays_s == (2.0, 4.0, 6.0)
     assert spec.tr_s == 2.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -113,6 +114,19 @@ def test_carried_and_film_features_stand_side_by_side(film_calls, tmp_path):
     assert dict(alone.sizes) == {"words": 4}, "what the data carries comes first"
 
 
+def test_slow_changes_are_taken_out_of_each_run_as_they_are_of_bold():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((80, 2)) + np.linspace(0, 9, 80)[:, None]
+    recording = record("sub-01", n_trs=80, features={"a": values.astype(np.float32)})
+    raw = delayed_features([recording], **WINDOW).matrices[0]
+    filtered = delayed_features([recording], **WINDOW, high_pass_hz=1 / 60).matrices[0]
+    t = np.arange(80)
+    slow_waves = [np.cos(np.pi * k * (t + 0.5) / 80) for k in range(5)]
+    basis = np.stack([*slow_waves, t], axis=1)
+    expected = raw - basis @ np.linalg.lstsq(basis, raw, rcond=None)[0]
+    np.testing.assert_allclose(filtered, expected, atol=1e-4)
+
+
 def test_errors_say_what_and_where(film_calls, tmp_path):
     bare = record("sub-01")
     with pytest.raises(DataError, match="sub-01 one: it has neither features nor a film"):
@@ -121,10 +135,13 @@ def test_errors_say_what_and_where(film_calls, tmp_path):
         delayed_features([record("sub-01", film=tmp_path / "f")], ("luminence",), **WINDOW)
     with pytest.raises(DataError, match="no feature space 'luminance'"):
         delayed_features([bare], ("luminance",), **WINDOW)
-    with pytest.raises(DataError, match=r"no whole TR of 1.5 s lies between delays of 2 and 2.5 s"):
+    with pytest.raises(DataError, match=r"No whole TR of 1.5 s lies between delays of 2 and 2.5 s"):
         delayed_features([bare], first_delay_s=2, last_delay_s=2.5)
     with pytest.raises(DataError, match="There are no recordings"):
         delayed_features([], **WINDOW)
+    fast = replace(bare, bold=Bold(bare.bold.data, TrGrid(Fraction(1), 20)))
+    with pytest.raises(DataError, match="sub-01 one has a TR of 1 s, sub-01 one of 1.5 s"):
+        delayed_features([bare, fast], **WINDOW)
     one, two = np.ones((20, 1), np.float32), np.ones((20, 2), np.float32)
     narrow, wide = record("sub-01", features={"w": one}), record("sub-02", features={"w": two})
     with pytest.raises(ShapeError, match="sub-02 one delayed 'w' has 8 along axis D"):

@@ -13,9 +13,6 @@ from brainreel.errors import DataError
 Rows = NDArray[np.intp]
 FoldKind = Literal["auto", "runs", "blocks"]
 
-# With two runs, leaving one out would halve the training rows and favour large penalties.
-_RUNS_FOR_AUTO = 3
-
 
 def inner_folds(
     n_rows: int,
@@ -35,7 +32,7 @@ def inner_folds(
         Run of each row (`n_rows` values), or None for one run.
     kind
         `"runs"` leaves out whole runs (put together where there are more than `n_folds`);
-        `"blocks"` leaves out contiguous blocks of rows; `"auto"` takes runs from three runs on.
+        `"blocks"` leaves out contiguous blocks of rows; `"auto"` takes runs from two runs on.
     n_folds
         Number of blocks, and the largest number of folds of runs.
     gap_rows
@@ -48,7 +45,7 @@ def inner_folds(
     """
     codes = _codes(n_rows, groups)
     n_groups = int(codes.max()) + 1 if n_rows else 0
-    if kind == "runs" or (kind == "auto" and n_groups >= _RUNS_FOR_AUTO):
+    if kind == "runs" or (kind == "auto" and n_groups > 1):
         return _run_folds(codes, n_groups, n_folds)
     return _block_folds(codes, n_folds, gap_rows)
 

@@ -13,6 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from brainreel.errors import CheckpointError, DataError
 from brainreel.models.base import ModelConfig
+from brainreel.models.delay_prior import covariance_root, mix_delays, response_covariance
 from brainreel.models.inner_folds import FoldKind, inner_folds
 from brainreel.models.ridge_solver import (
     Backend,
@@ -37,11 +38,14 @@ class _RidgeOptions(ModelConfig):
     1e7 reach from no shrinkage to all of it for 100 to 10,000 rows and columns."""
     inner_folds: FoldKind = "auto"
     """How training rows are left out to choose penalties: whole runs, contiguous blocks, or runs
-    where there are three or more (auto)."""
+    where there are two or more (auto)."""
     n_folds: int = Field(default=5, ge=2)
     """Number of inner folds (at most, for runs)."""
     gap_trs: int = Field(default=5, ge=0)
     """TRs not trained on at either side of a left-out block, which its signal still reaches."""
+    delay_prior: Literal["hrf", "flat"] = "hrf"
+    """What is expected of a feature's weights over its delays: the form of a haemodynamic response
+    (hrf), which the data may overrule, or nothing (flat), as in a plain FIR fit."""
     solver: Literal["auto", "kernel", "primal"] = "auto"
     """Search in (T, T) kernels or in the features; auto takes kernels where features outnumber
     TRs."""
@@ -54,7 +58,7 @@ class _RidgeOptions(ModelConfig):
         """Return an unfitted ridge for the feature spaces of `spec`."""
         if not spec.feature_sizes:
             raise DataError("ridge needs stimulus features; the data has none. Name task.features.")
-        return Ridge(self, spec.feature_sizes)
+        return Ridge(self, spec.feature_sizes, spec.delays_s)
 
     @abstractmethod
     def band_sizes(self, feature_sizes: Mapping[str, int]) -> dict[str, int]:
@@ -138,10 +142,21 @@ class Ridge:
         `RidgeConfig` or `BandedRidgeConfig`.
     feature_sizes
         Columns of each feature space, in the order in which they stand in X.
+    delays_s
+        Delays of the copies that each space holds, delay by delay; empty for features as they are.
     """
 
-    def __init__(self, config: _RidgeOptions, feature_sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        config: _RidgeOptions,
+        feature_sizes: Mapping[str, int],
+        delays_s: Sequence[float] = (),
+    ) -> None:
         self.config = config
+        self.widths = list(feature_sizes.values())
+        self.root = None
+        if delays_s and config.delay_prior == "hrf":
+            self.root = covariance_root(response_covariance(delays_s))
         self.n_features = sum(feature_sizes.values())
         self.band_sizes = config.band_sizes(feature_sizes)
         self._fitted: RidgeWeights | None = None
@@ -170,8 +185,10 @@ class Ridge:
         groups: Sequence[object] | None = None,
         rng: np.random.Generator,
     ) -> Self:
-        """Minimise |Y - Z W|^2 + sum_b penalty_b |W_b|^2 per voxel, Z the standardised features.
+        """Minimise |Y - Z W|^2 + sum_b penalty_b |S^(-1/2) W_b|^2 per voxel.
 
+        Z are the standardised features, and S the prior covariance over delays (the identity for
+        a flat prior): the fit is a ridge on Z S^(1/2), its weights then multiplied by S^(1/2).
         Penalties are chosen per voxel on inner folds of these rows, weights solved on all.
 
         Parameters
@@ -192,7 +209,8 @@ class Ridge:
 
         Notes
         -----
-        Dupre la Tour, Eickenberg, Nunez-Elizalde & Gallant 2022, NeuroImage 264, 119728.
+        Dupre la Tour, Eickenberg, Nunez-Elizalde & Gallant 2022, NeuroImage 264, 119728; the
+        prior over delays: see `response_covariance`.
         """
         rows = check_shape(X, "T D", name="features", D=self.n_features)["T"]
         check_shape(Y, "T V", name="targets", T=rows)
@@ -203,8 +221,9 @@ class Ridge:
         Z = (np.asarray(X, dtype=np.float32) - feature_mean) * feature_scale
         centred = np.asarray(Y, dtype=np.float32) - target_mean
         with threads_for(centred.size):
+            Z = self._mixed(Z, axis=1)
             penalties, error = self._penalties(Z, centred, groups, rng)
-            weights = solve_ridge(Z, centred, self.bands, penalties)
+            weights = self._mixed(solve_ridge(Z, centred, self.bands, penalties), axis=0)
         variance = centred.var(axis=0, dtype=np.float64)
         r2 = np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), 0)
         self._fitted = RidgeWeights(
@@ -235,6 +254,9 @@ class Ridge:
         check_shape(arrays["weights"], "D V", name="weights", D=self.n_features)
         self._fitted = RidgeWeights(**arrays)
         return self
+
+    def _mixed(self, values: Float32, axis: int) -> Float32:
+        return values if self.root is None else mix_delays(values, self.root, self.widths, axis)
 
     def _penalties(
         self,

@@ -34,9 +34,12 @@ class FeatureRidgeConfig(TaskConfig):
     motion_energy, spectrum, loudness, onsets, pitch); none: all carried, else all of the film."""
     first_delay_s: float = 0.0
     """Shortest delay in seconds from stimulus to BOLD."""
-    last_delay_s: float = 14.0
+    last_delay_s: float = 20.0
     """Longest delay in seconds; every whole TR from first to last is a delay. The response has
-    its peak at 5 s and is mostly over by 14 s."""
+    its peak at 5 s and the middle of its undershoot at 16 s."""
+    high_pass_hz: float | None = Field(default=1 / 128, gt=0)
+    """Trends and slower changes (hertz) are taken out of each run's features, as prepare takes
+    them out of BOLD; none where BOLD was not filtered."""
     cache: Path | None = None
     """Folder that keeps the film features for later runs; none keeps nothing."""
 
@@ -60,6 +63,7 @@ class FeatureRidgeConfig(TaskConfig):
             self.features,
             first_delay_s=self.first_delay_s,
             last_delay_s=self.last_delay_s,
+            high_pass_hz=self.high_pass_hz,
             cache=self.cache,
         )
 
@@ -72,6 +76,7 @@ def feature_spec(series: Series, features: DelayedFeatures) -> DataSpec:
         n_voxels=tuple(voxels.values()),
         tr_s=float(series.recordings[0].bold.tr_s),
         feature_sizes=dict(features.sizes),
+        delays_s=features.delays_s,
     )
 
 

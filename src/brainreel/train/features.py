@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainreel.data.samples import Recording
 from brainreel.errors import DataError, did_you_mean
 from brainreel.fmri.hrf import delays_covering, fir_delays
+from brainreel.fmri.normalize import CleanConfig, clean
 from brainreel.shapes import check_shape
 from brainreel.stimulus.lowlevel import FEATURE_SPACES, film_features
 from brainreel.timebase import TrGrid
@@ -28,11 +29,14 @@ class DelayedFeatures:
     ----------
     sizes
         Columns of each feature space with its delays, in the order of the matrices' columns.
+    delays_s
+        The delays in seconds; each space holds its columns delay by delay.
     matrices
         (T, D) of each recording, over its whole run; people who saw the same share one array.
     """
 
     sizes: Mapping[str, int]
+    delays_s: tuple[float, ...]
     matrices: tuple[Float32, ...]
 
 
@@ -42,6 +46,7 @@ def delayed_features(
     *,
     first_delay_s: float,
     last_delay_s: float,
+    high_pass_hz: float | None = None,
     cache: Path | None = None,
 ) -> DelayedFeatures:
     """Return X[t] = the features at t - d for every whole TR d of the delay window, side by side.
@@ -60,6 +65,9 @@ def delayed_features(
         for all that are carried, or where none are, all of the film.
     first_delay_s, last_delay_s
         Window of delays in seconds.
+    high_pass_hz
+        Take trends and slower changes out of each run's features, as they were taken out of its
+        BOLD: a signal without them is not explained by features with them. None takes nothing.
     cache
         Folder that keeps film features between runs of the program, or None.
 
@@ -68,24 +76,48 @@ def delayed_features(
     DataError
         If a feature space is nowhere to be had, or has not the same columns in every run.
     """
-    shared: dict[tuple[object, ...], dict[str, Float32]] = {}
+    bands: dict[tuple[object, ...], dict[str, Float32]] = {}
     joined: dict[tuple[object, ...], Float32] = {}
-    keys = []
+    keys = [_key(recording) for recording in recordings]
+    delays = _delays(recordings, first_delay_s, last_delay_s)
+    for key, recording in zip(keys, recordings, strict=True):
+        if key not in bands:
+            bands[key] = _bands(recording, _chosen(recording, names), delays, cache)
+            matrix = np.concatenate(list(bands[key].values()), axis=1)
+            joined[key] = _filtered(matrix, recording, high_pass_hz)
+    sizes = _common_sizes(recordings, [bands[key] for key in keys])
+    tr_s = recordings[0].bold.tr_s
+    delays_s = tuple(float(delay * tr_s) for delay in delays)
+    return DelayedFeatures(sizes, delays_s, tuple(joined[key] for key in keys))
+
+
+def _delays(
+    recordings: Sequence[Recording], first_delay_s: float, last_delay_s: float
+) -> tuple[int, ...]:
+    """Return the delays in TRs, which must be the same in every recording."""
+    if not recordings:
+        raise DataError("There are no recordings to take features from.")
+    tr_s = recordings[0].bold.tr_s
     for recording in recordings:
-        key = _key(recording)
-        keys.append(key)
-        if key not in shared:
-            grid = recording.bold.grid
-            delays = delays_covering(first_delay_s, last_delay_s, grid.tr_s)
-            if not delays:
-                raise DataError(
-                    f"{recording.label}: no whole TR of {float(grid.tr_s):g} s lies between delays "
-                    f"of {first_delay_s:g} and {last_delay_s:g} s. Widen the delays."
-                )
-            shared[key] = _bands(recording, _chosen(recording, names), delays, cache)
-            joined[key] = np.concatenate(list(shared[key].values()), axis=1)
-    sizes = _common_sizes(recordings, [shared[key] for key in keys])
-    return DelayedFeatures(sizes, tuple(joined[key] for key in keys))
+        if recording.bold.tr_s != tr_s:
+            raise DataError(
+                f"{recording.label} has a TR of {float(recording.bold.tr_s):g} s, "
+                f"{recordings[0].label} of {float(tr_s):g} s. Fit them in separate runs."
+            )
+    delays = delays_covering(first_delay_s, last_delay_s, tr_s)
+    if not delays:
+        raise DataError(
+            f"No whole TR of {float(tr_s):g} s lies between delays of {first_delay_s:g} and "
+            f"{last_delay_s:g} s. Widen task.first_delay_s and task.last_delay_s."
+        )
+    return delays
+
+
+def _filtered(matrix: Float32, recording: Recording, high_pass_hz: float | None) -> Float32:
+    if high_pass_hz is None:
+        return matrix
+    config = CleanConfig(high_pass_hz=high_pass_hz)
+    return clean(matrix, recording.bold.tr_s, config, where=f"{recording.label} features")
 
 
 def _key(recording: Recording) -> tuple[object, ...]:
@@ -149,8 +181,6 @@ def _common_sizes(
     recordings: Sequence[Recording], bands: Sequence[Mapping[str, Float32]]
 ) -> dict[str, int]:
     """Return the columns of each band, which must be the same in every recording."""
-    if not bands:
-        raise DataError("There are no recordings to take features from.")
     sizes = {name: int(values.shape[1]) for name, values in bands[0].items()}
     for recording, own in zip(recordings, bands, strict=True):
         if list(own) != list(sizes):
