@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom, kstest
+from scipy.stats import binom, binomtest, kstest
 
 from brainreel.errors import DataError
 from brainreel.metrics.correlation import correlation_similarity
@@ -150,6 +150,15 @@ def test_the_interval_stays_between_0_and_1(rng):
     similarity = np.eye(12) * 3 + rng.standard_normal((12, 12)) * 0.8
     interval = identification_interval(n_way_identification(similarity, 12), n=200, rng=rng)
     assert 0 <= interval.low <= interval.high <= 1
+
+
+def test_without_a_single_miss_the_interval_is_the_binomial_one(rng):
+    for sign, end in ((1, "high"), (-1, "low")):
+        found = n_way_identification(sign * np.eye(9), 2)
+        interval = identification_interval(found, n=50, rng=rng)
+        exact = binomtest(9 * (sign > 0), 9).proportion_ci(method="exact")
+        np.testing.assert_allclose(interval[:2], [exact.low, exact.high])
+        assert getattr(interval, end) == found.accuracy
 
 
 def test_bad_input_is_named(rng):

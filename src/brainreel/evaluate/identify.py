@@ -72,5 +72,5 @@ def identify_pictures(
 def _measured(found: Identification, null: Float64, scoring: ScoringConfig, seed: int) -> Measured:
     """Join accuracy, chance and null with resamples of what each item adds to the accuracy."""
     items = found.influence - found.influence.mean() + found.accuracy
-    resamples = np.clip(resampled_means(items, scoring.n_bootstrap, seed), 0, 1)
-    return Measured(found.accuracy, resamples, len(items), null, found.chance)
+    resamples = resampled_means(items, scoring.n_bootstrap, seed)
+    return Measured(found.accuracy, resamples, len(items), null, found.chance, bounds=(0.0, 1.0))

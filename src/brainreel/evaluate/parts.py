@@ -34,6 +34,8 @@ class Measured:
         What is reached without knowledge, NaN if it is not defined.
     lower_is_better
         Whether it is an error.
+    bounds
+        Lowest and highest score there can be.
     """
 
     value: float
@@ -42,6 +44,7 @@ class Measured:
     null: Float64 = field(default_factory=lambda: _NONE)
     baseline: float = float("nan")
     lower_is_better: bool = False
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
 def mean_over_people(people: Sequence[Measured]) -> Measured:
@@ -60,6 +63,7 @@ def mean_over_people(people: Sequence[Measured]) -> Measured:
         _mean_of([item.null for item in people]),
         float(np.mean([item.baseline for item in people])),
         first.lower_is_better,
+        first.bounds,
     )
 
 
@@ -88,7 +92,13 @@ def card_of(
         key = f"{prefix}{name}"
         values[key] = score.value
         if score.resamples.size:
-            found = percentile_interval(score.resamples, n_blocks=score.n_blocks, level=level)
+            found = percentile_interval(
+                score.value,
+                score.resamples,
+                n_blocks=score.n_blocks,
+                level=level,
+                bounds=score.bounds,
+            )
             intervals[key] = (found.low, found.high)
         if score.null.size:
             sign = -1.0 if score.lower_is_better else 1.0

@@ -64,17 +64,17 @@ def _measured(
     if name != "psnr" and (name != "ssim" or len(true) <= MOST_PAIRED_SSIM):
         null = _pairing_null(score, predicted, true, scoring.n_permutations, seed)
     return Measured(
-        float(np.nanmean(items)),
+        _mean(items),
         resampled_means(items[~np.isnan(items)], scoring.n_bootstrap, seed),
         len(items),
         null,
-        _baseline(score(mean, true)),
+        _mean(score(mean, true)),
         lower_is_better=name == "mse",
     )
 
 
-def _baseline(items: Float64) -> float:
-    """Mean over pictures; NaN where the mean picture has no variance at all."""
+def _mean(items: Float64) -> float:
+    """Mean over pictures that have the score; NaN where none has."""
     return float("nan") if np.isnan(items).all() else float(np.nanmean(items))
 
 
@@ -93,4 +93,7 @@ def _pairing_null(
     every = np.stack(columns, axis=1)
     rng = np.random.default_rng([seed, 4])
     pairings = rng.permuted(np.tile(np.arange(size), (n, 1)), axis=1)
-    return np.asarray(every[np.arange(size), pairings].mean(axis=1))
+    # A plain picture has no correlation with any other: left out here as it is of the score.
+    if np.isnan(every).all(axis=1).all():
+        return np.zeros(0)
+    return np.asarray(np.nanmean(every[np.arange(size), pairings], axis=1))

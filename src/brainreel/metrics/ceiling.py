@@ -84,7 +84,7 @@ def split_half_ceiling(
     n_averaged
         Measurements averaged in the data that the model is tested on; 1 for a single run.
     rng
-        Draws 100 splits; needed only where there are more ways to halve (from 8 repeats on).
+        Draws 100 splits; needed only where there are more ways to halve (from 9 repeats on).
 
     Returns
     -------

@@ -208,16 +208,15 @@ def identification_interval(
     Arvesen (1969), The Annals of Mathematical Statistics 40: the jackknife of U-statistics.
     """
     influence = identification.influence - identification.influence.mean()
-    found = interval_of_mean(
+    return interval_of_mean(
         influence + identification.accuracy,
         n=n,
         rng=rng,
         block=block,
         level=level,
         segments=segments,
+        bounds=(0.0, 1.0),
     )
-    low, high = np.clip([found.low, found.high], 0.0, 1.0)
-    return found._replace(low=float(low), high=float(high))
 
 
 class _Windows(NamedTuple):

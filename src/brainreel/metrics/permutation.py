@@ -146,7 +146,7 @@ def permutation_p(observed: float, null: Numbers) -> float:
     observed
         The score; larger is better.
     null
-        (n,) the score under each surrogate.
+        (n,) the score under each surrogate; a NaN counts as reaching it.
     """
     values = np.asarray(null, dtype=np.float64).ravel()
     _check_count(values.size)

@@ -76,8 +76,8 @@ def surrogate_orders(
     Each segment, closed to a circle, is turned by a uniformly random number of TRs, cut at
     random places into a few blocks of at least `block_trs`, and the blocks are put in random
     order. Shift 0 is a shift like any other: leaving out small shifts, though it looks prudent,
-    breaks the group that makes the test exact and lets through too many false positives (at 100
-    TRs, 0.076 instead of 0.05).
+    breaks the group that makes the test exact and lets through too many false positives (with
+    shifts of at least 10 out of 100 TRs, 0.076 instead of 0.05).
 
     Parameters
     ----------
