@@ -37,9 +37,10 @@ class FeatureRidgeConfig(TaskConfig):
     last_delay_s: float = 20.0
     """Longest delay in seconds; every whole TR from first to last is a delay. The response has
     its peak at 5 s and the middle of its undershoot at 16 s."""
-    high_pass_hz: float | None = Field(default=1 / 128, gt=0)
-    """Trends and slower changes (hertz) are taken out of each run's features, as prepare takes
-    them out of BOLD; none where BOLD was not filtered."""
+    high_pass_hz: float | None = Field(default=None, gt=0)
+    """Take trends and slower changes (hertz) out of each run's features. Give what prepare took
+    out of BOLD (1/128, 0.0078125, unless it was told otherwise); none for BOLD with its slow
+    changes, which lose by it."""
     cache: Path | None = None
     """Folder that keeps the film features for later runs; none keeps nothing."""
 
