@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from brainreel.data.series import GROUP
 from brainreel.evaluate.scorecard import Interval, Scorecard
 
 console = Console(highlight=False)
@@ -35,19 +37,22 @@ def percent(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.0f} %"
 
 
-def print_scores(cards: Sequence[tuple[str, Scorecard]], *, people: bool = False) -> None:
-    """Print one table over runs: score, interval, p, ceiling, share of it, baseline."""
+def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
+    """Print one table over runs: score, interval, p, ceiling, share of it, baseline.
+
+    People one by one stand in the scorecard and on the page; means of groups are shown.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "score", "value", "interval", "p", "ceiling", "share", "baseline"):
-        table.add_column(column, justify="left" if column in ("run", "score") else "right")
+    for column in ("score", "value", "interval", "p", "ceiling", "share", "baseline"):
+        table.add_column(column, justify="left" if column == "score" else "right", no_wrap=True)
     for title, card in cards:
-        label = title
+        table.add_row(f"[bold]{escape(title)}[/]")
         for row in card.rows():
-            if "/" in row["score"] and not people:
+            person = row["score"].partition("/")[2]
+            if person and person != GROUP:
                 continue
             table.add_row(
-                label,
-                row["score"],
+                f"  {escape(row['score'])}",
                 number(row["value"]),
                 interval(row["interval"]),
                 p_value(row["p"]),
@@ -55,5 +60,4 @@ def print_scores(cards: Sequence[tuple[str, Scorecard]], *, people: bool = False
                 percent(row["share"]),
                 number(row["baseline"]),
             )
-            label = ""
     console.print(table)
