@@ -68,7 +68,7 @@ def render_film(
     seed: int,
     *,
     frame_rate_hz: Seconds = 12.5,
-    size: tuple[int, int] = (120, 160),
+    size: tuple[int, int] = (96, 128),
     sample_rate_hz: int = 16000,
 ) -> FilmTracks:
     """Render a film of moving textured objects with sound, and return its tracks.

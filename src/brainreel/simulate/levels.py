@@ -23,8 +23,16 @@ def cuts_between(
 
 
 def spread(n: int, low: float, high: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return n levels spaced evenly over [low, high], in random order.
+    """Return n levels spaced evenly over [low, high], in an order without slow swings.
 
-    Even spacing gives every film the same range, so that one film tells of another.
+    Even spacing gives every film the same range, so that one film tells of another. Each run of
+    four neighbours holds one level of every quarter of the range, in random order: a level then
+    changes at the pace of scenes, which fMRI can follow, and hardly at the pace of drifts,
+    which a high-pass filter takes away.
     """
-    return rng.permutation(np.linspace(low, high, n)) if n > 1 else np.array([(low + high) / 2])
+    quarters = [rng.permutation(part) for part in np.array_split(np.linspace(low, high, n), 4)]
+    levels: list[float] = []
+    for turn in range(-(-n // 4)):
+        block = [quarter[turn] for quarter in quarters if turn < len(quarter)]
+        levels += rng.permutation(block).tolist()
+    return np.array(levels)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Float = NDArray[np.float64]
 
@@ -105,17 +104,19 @@ def confounds_table(
 
 
 def _draw_motion(n_trs: int, rng: np.random.Generator) -> Float:
-    """Draw a slow wander of about 0.1 mm and 0.1 degrees, with a few small jerks."""
-    steps = rng.standard_normal((n_trs, 6))
-    jerks = rng.random((n_trs, 1)) < 0.02
-    wander = lfilter([1.0], [1.0, -0.97], steps * (1 + 4 * jerks), axis=0)
-    moved: Float = wander / wander.std(axis=0) * ([0.1] * 3 + [0.0018] * 3)
+    """Draw a slow wander of about 0.1 mm and 0.1 degrees, with breathing and small jerks on it.
+
+    The quick part keeps motion apart from drifts and from what films evoke, as breathing does.
+    """
+    wander = np.cumsum(rng.standard_normal((n_trs, 6)), axis=0) / np.sqrt(n_trs)
+    jerks = np.where(rng.random((n_trs, 1)) < 0.03, 3.0, 0.0)
+    quick = (0.6 + jerks) * rng.standard_normal((n_trs, 6))
+    moved: Float = (wander + quick) * ([0.1] * 3 + [0.0018] * 3)
     return moved
 
 
 def _drift_cosines(n_trs: int, tr_s: float) -> Float:
     """Return (T, R) cosines (DCT-II) with periods above 140 s; none in a short run."""
     n_waves = int(np.ceil(2 * n_trs * tr_s / _DRIFT_PERIOD_S)) - 1
-    order = np.arange(1, max(n_waves, 0) + 1)
-    angle = np.pi * (np.arange(n_trs)[:, None] + 0.5) * order / n_trs
-    return np.cos(angle)
+    order = np.arange(1, n_waves + 1)
+    return np.cos(np.pi * (np.arange(n_trs)[:, None] + 0.5) * order / n_trs)

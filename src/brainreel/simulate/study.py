@@ -41,7 +41,7 @@ from brainreel.simulate.subject import (
     draw_subject,
     film_signals,
     neural_tracks,
-    standardised,
+    scaled,
 )
 from brainreel.simulate.truth import TRUTH_FOLDER, StudyTruth
 
@@ -60,21 +60,21 @@ class StudyConfig(Config):
     """People."""
     n_films: int = Field(3, ge=1, le=99)
     """Films, one run each."""
-    film_duration_s: float = Field(180.0, gt=0)
-    """Length of each film in seconds: two films give a ridge enough to learn from."""
-    film_start_s: float = Field(4.5, ge=0)
-    """Scan time at which the film begins: real runs seldom start together with their film."""
+    film_duration_s: float = Field(210.0, gt=0)
+    """Length of each film in seconds: two such films teach a ridge nine tenths of the third."""
+    film_start_s: float = Field(1.0, ge=0)
+    """Scan time at which the film begins: real runs seldom start on the film's first frame."""
     tr_s: float = Field(1.5, gt=0)
     """Repetition time in seconds."""
     voxel_size_mm: int = Field(10, ge=4, le=30)
     """Edge of a voxel in millimetres: 10 mm leave about 1900 in the brain."""
-    frame_size: tuple[int, int] = (120, 160)
+    frame_size: tuple[int, int] = (96, 128)
     """Height and width of a film frame in pixels, both even."""
     frame_rate_hz: float = Field(12.5, gt=0)
     """Film frames per second."""
     sample_rate_hz: int = Field(16000, ge=8000)
     """Audio samples per second."""
-    ceiling: tuple[float, float] = (0.62, 0.86)
+    ceiling: tuple[float, float] = (0.68, 0.9)
     """Lowest and highest correlation of noise-free with measured film signal in tuned voxels."""
     ar: float = Field(0.35, ge=0, lt=0.9)
     """Mean autocorrelation of the noise at one TR."""
@@ -140,7 +140,7 @@ def simulate_study(
             report(f"film-{film + 1}", film, n_steps)
             tracks.append(_make_film(root, config, film))
         labels: list[str] = []
-        neural = standardised([neural_tracks(track) for track in tracks])
+        neural = scaled([neural_tracks(track) for track in tracks])
         pictures = _make_pictures(root, config) if n_pictures else None
         for index, person in enumerate(people):
             report(person.subject.name, config.n_films + index, n_steps)

@@ -166,11 +166,10 @@ def neural_tracks(film: FilmTracks) -> Float:
     return np.concatenate([seen, heard], axis=1)
 
 
-def standardised(tracks: Sequence[Float]) -> list[Float]:
-    """Return the films' tracks with mean 0 and deviation 1 over all films together."""
-    joined = np.concatenate(tracks)
-    mean, std = joined.mean(axis=0), joined.std(axis=0)
-    return [(track - mean) / std for track in tracks]
+def scaled(tracks: Sequence[Float]) -> list[Float]:
+    """Return the films' tracks in units of their deviation over all films; 0 stays dark, silent."""
+    std = np.concatenate(tracks).std(axis=0)
+    return [track / np.where(std > 0, std, 1) for track in tracks]
 
 
 def double_gamma(times_s: Float, peak_s: float, width: float) -> Float:
@@ -193,7 +192,8 @@ def blood_response(
     Parameters
     ----------
     neural
-        One row each `STEP_S` from `start_s` on; 0 before and after.
+        One row each `STEP_S` from `start_s` on; before and after, the screen is dark and all is
+        silent (0).
     start_s
         Scan time of the first row, in seconds.
     tr_s, n_trs
@@ -214,12 +214,13 @@ def blood_response(
 def film_signals(subject: Subject, responses: Sequence[Float]) -> list[Float]:
     """Return the noise-free (T, V) signal of each film from its (T, K) blood responses.
 
-    Each voxel is scaled to its amplitude over all films together, and stands about 0.
+    Each voxel has mean 0 and its amplitude as deviation, over all films together.
     """
     signals = [response @ subject.weights for response in responses]
-    std = np.concatenate(signals).std(axis=0)
+    joined = np.concatenate(signals)
+    mean, std = joined.mean(axis=0), joined.std(axis=0)
     scale = np.divide(subject.amplitude, std, out=np.zeros_like(std), where=std > 0)
-    return [signal * scale for signal in signals]
+    return [(signal - mean) * scale for signal in signals]
 
 
 def ar1_noise(n_trs: int, noise_std: Float, ar: float, rng: np.random.Generator) -> Float:
