@@ -80,16 +80,6 @@ def resampled_means(items: Float64, n: int, seed: int) -> Float64:
     return np.asarray(items[rng.integers(len(items), size=(n, len(items)))].mean(axis=1))
 
 
-def centred_on(value: float, resamples: Float64) -> Float64:
-    """Shift resamples so that their median is the score itself.
-
-    A resample repeats some blocks, which moves every |r| up; a median over voxels that are mostly
-    near 0 then drifts off the score, and plain percentiles would not even hold it. The shift is
-    the bootstrap's own estimate of that bias (Efron and Tibshirani 1993, chapter 10).
-    """
-    return resamples - (np.nanmedian(resamples) - value)
-
-
 def card_of(
     title: str, scores: Mapping[str, Measured], *, level: float, prefix: str = ""
 ) -> Scorecard:

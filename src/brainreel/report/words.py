@@ -26,8 +26,8 @@ _CEILINGS = {
     ),
     "split_half": (
         "split halves",
-        "Correlation between two halves of the repeats, corrected to their full number with the "
-        "Spearman-Brown formula.",
+        "Correlation between two halves of the repeats, corrected to the number of repeats in the "
+        "test data with the Spearman-Brown formula.",
     ),
     "leave_one_out": (
         "other people",
