@@ -1,6 +1,6 @@
 """A whole tiny run: also started as a process of its own by the tests that kill it or split it.
 
-    python tiny_run.py RUN FILMS '{"kill_at_step": 7, "trainer": {...}}'
+python tiny_run.py RUN FILMS '{"kill_at_step": 7, "trainer": {...}}'
 """
 
 from __future__ import annotations
@@ -26,19 +26,31 @@ from brainreel.models.encoding import EncodingConfig
 from brainreel.timebase import TrGrid
 from brainreel.train import trainer as engine
 from brainreel.train.optim import OptimConfig
-from brainreel.train.supervised import build_network, fit_supervised
+from brainreel.train.supervised import fit_supervised
 from brainreel.train.trainer import TrainerConfig
 
 WINDOWS = WindowsConfig(frames_per_tr=2, height=8, width=8, window_trs=4, batch_windows=2)
 MODEL = EncodingConfig.parse(
     {
-        "backbone": {"name": "vit", "width": 8, "depth": 2, "heads": 2, "patch": 4, "drop_path": 0.3},
+        "backbone": {
+            "name": "vit",
+            "width": 8,
+            "depth": 2,
+            "heads": 2,
+            "patch": 4,
+            "drop_path": 0.3,
+        },
         "features": 4,
         "hrf_window_s": 2.0,
         "dropout": 0.4,
     }
 )
+STILL = EncodingConfig.parse(
+    {**MODEL.to_dict(), "dropout": 0, "backbone": {**MODEL.backbone.to_dict(), "drop_path": 0}}
+)
 OPTIM = OptimConfig(lr=0.01)
+# Adam would blow rounding up where a gradient is 0 (the keys' bias).
+SLOW = OptimConfig(name="sgd", lr=0.01)
 TRAINER = {"max_epochs": 3, "progress": False, "accelerator": "cpu", "log_every_steps": 1}
 TR_S, N_TRS = Fraction(1), 28
 N_VOXELS = {"sub-01": 5, "sub-02": 3}
@@ -82,10 +94,19 @@ def make_data(folder: Path, **windows: Any) -> FilmModule:
     return FilmModule(series, series.folds[0], config, cache=folder / "cache", seed=3)
 
 
-def fit(run: Path, films: Path, **trainer: Any) -> dict[str, torch.Tensor]:
+def fit(
+    run: Path,
+    films: Path,
+    *,
+    model: EncodingConfig | None = None,
+    optim: OptimConfig | None = None,
+    windows: dict[str, Any] | None = None,
+    **trainer: Any,
+) -> dict[str, torch.Tensor]:
     """Train the tiny model."""
     config = TrainerConfig.parse(TRAINER | trainer)
-    return fit_supervised(MODEL, make_data(films), OPTIM, config, folder=run, seed=5)
+    data = make_data(films, **(windows or {}))
+    return fit_supervised(model or MODEL, data, optim or OPTIM, config, folder=run, seed=5)
 
 
 class KillAt(Callback):  # type: ignore[misc]
@@ -100,27 +121,30 @@ class KillAt(Callback):  # type: ignore[misc]
 
 
 class SaveGradients(Callback):  # type: ignore[misc]
-    """Keep the gradients of the first step, as the optimiser sees them."""
+    """Keep the gradients of every step, as the optimiser sees them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.grads: dict[str, torch.Tensor] = {}
 
     def on_before_optimizer_step(self, trainer: Any, task: Any, optimizer: Any) -> None:
-        if trainer.global_step == 0 and trainer.is_global_zero:
-            grads = {name: p.grad.clone() for name, p in task.model.named_parameters()}
-            torch.save(grads, self.path)
+        if trainer.is_global_zero:
+            step = trainer.global_step
+            named = task.model.named_parameters()
+            self.grads |= {f"{step}.{name}": p.grad.clone() for name, p in named}
+            torch.save(self.grads, self.path)
 
 
-def fit_with(extra: Callback, run: Path, films: Path, **trainer: Any) -> dict[str, torch.Tensor]:
-    """Train with one more callback, called first... after Lightning's own order of callbacks."""
+def fit_with(extra: Callback, run: Path, films: Path, **options: Any) -> dict[str, torch.Tensor]:
+    """Train with one more callback, called after the others."""
     make = engine.make_trainer
 
-    def make_with(config: TrainerConfig, folder: Path, callbacks: list[Any]) -> Any:
-        return make(config, folder, [*callbacks, extra])
+    def make_with(config: Any, folder: Path, callbacks: list[Any], **options: Any) -> Any:
+        return make(config, folder, [*callbacks, extra], **options)
 
     engine.make_trainer = make_with
     try:
-        return fit(run, films, **trainer)
+        return fit(run, films, **options)
     finally:
         engine.make_trainer = make
 
@@ -132,11 +156,10 @@ def main() -> None:
     extra: Callback = KillAt(asked.get("kill_at_step", -1))
     if asked.get("gradients"):
         extra = SaveGradients(run / "gradients.pt")
-    fit_with(extra, run, films, **asked.get("trainer", {}))
+    windows = {"batch_windows": asked.get("batch_windows", WINDOWS.batch_windows)}
+    still = {"model": STILL, "optim": SLOW} if asked.get("still") else {}
+    fit_with(extra, run, films, windows=windows, **still, **asked.get("trainer", {}))
 
 
 if __name__ == "__main__":
     main()
-
-
-__all__ = ["MODEL", "OPTIM", "build_network", "fit", "fit_with", "make_data", "make_series"]

@@ -25,7 +25,6 @@ CONFIG, SPEC, WEIGHTS, VERSIONS = (
     "weights.safetensors",
     "versions.json",
 )
-_SHOWN_NAMES = 8
 # How a pickle, a PyTorch zip archive and an old PyTorch file begin.
 _PICKLES = (b"\x80", b"PK\x03\x04", b"\x8a\x0a")
 
@@ -171,7 +170,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], *, where: str) ->
     """
     wanted = module.state_dict()
     faults = [
-        f"{len(names)} {what}: {_listed(names)}"
+        f"{len(names)} {what}: {', '.join(names)}"
         for what, names in (
             ("missing", [name for name in wanted if name not in state]),
             ("not known to the model", [name for name in state if name not in wanted]),
@@ -193,9 +192,3 @@ def _misshaped(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> lis
         for name, value in wanted.items()
         if name in state and state[name].shape != value.shape
     ]
-
-
-def _listed(names: list[str]) -> str:
-    """All names where they are few, else the first ones and how many more."""
-    more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -14,6 +14,7 @@ from brainreel.data.loading import ResumableLoader, ShardedBatches
 from brainreel.data.samples import Fold, Recording, Segment, Series
 from brainreel.data.windows import (
     FilmStrip,
+    Window,
     WindowDataset,
     WindowsConfig,
     collate_windows,
@@ -99,11 +100,9 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         """Go on after that many batches; Lightning calls it before it asks for the loader."""
         self._position = int(state_dict["position"])
 
-    def val_dataloader(self) -> list[ResumableLoader]:
-        """Return windows of the validation segments in order; an empty list without."""
-        if not self.fold.validation:
-            return []
-        return [self.loader(self.fold.validation, shuffle=False, own_context=False)]
+    def val_dataloader(self) -> ResumableLoader:
+        """Return windows of the validation segments in order."""
+        return self.loader(self.fold.validation, shuffle=False, own_context=False)
 
     def loader(
         self, segments: Sequence[Segment], *, shuffle: bool, own_context: bool
@@ -122,15 +121,19 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
             dataset, batches, collate=collate_windows, n_workers=self.config.n_workers
         )
 
-    def dataset(self, segments: Sequence[Segment], *, own_context: bool) -> WindowDataset:
-        """Return the windows of some segments; BOLD in units of the training deviation."""
-        windows = plan_windows(
+    def windows(self, segments: Sequence[Segment], *, own_context: bool) -> tuple[Window, ...]:
+        """Return the windows of some segments, in the order of an unshuffled loader."""
+        return plan_windows(
             segments,
             self.strip_of,
             self.config.window_trs,
             context_trs=self.context_trs,
             own_context=own_context,
         )
+
+    def dataset(self, segments: Sequence[Segment], *, own_context: bool) -> WindowDataset:
+        """Return the windows of some segments; BOLD in units of the training deviation."""
+        windows = self.windows(segments, own_context=own_context)
         used = {recording for window in windows for recording in window.recordings}
         return WindowDataset(
             windows,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -54,9 +53,10 @@ class EncodingConfig(ModelConfig):
 class EncodingModel(nn.Module):
     """y_p(t) = W_p [z(t), z(t-1), ..., z(t-context)] + b_p, z(t) = P [mean_f, std_f] g(frame_tf).
 
-    g is the backbone, P one linear map with LayerNorm for all people, W_p the readout of person
-    p. The delays W_p learns are a finite impulse response (Dale 1999), so that each voxel has its
-    own haemodynamics. TRs at which nothing was shown give z = 0.
+    g is the backbone, P one linear map for all people, W_p the readout of person p. No norm comes
+    after g: it would take out how bright the picture is. The delays that W_p weighs are a finite
+    impulse response (Dale 1999): each voxel has its own haemodynamics. TRs at which nothing was
+    shown give z = 0.
 
     Attributes
     ----------
@@ -76,7 +76,6 @@ class EncodingModel(nn.Module):
         self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
         self.backbone = config.backbone.build(spec)
         pooled = len(config.summaries) * int(self.backbone.width)
-        self.pooled_norm = nn.LayerNorm(pooled)
         self.project = nn.Linear(pooled, config.features)
         self.dropout = nn.Dropout(config.dropout)
         delayed = config.features * (self.context_trs + 1)
@@ -119,7 +118,7 @@ class EncodingModel(nn.Module):
         pixels = (pixels - self.pixel_mean) / self.pixel_std
         vectors = self.backbone(pixels.flatten(0, 2)).unflatten(0, frames.shape[:3])
         pooled = torch.cat([_SUMMARIES[name](vectors) for name in self.summaries], dim=-1)
-        projected: Tensor = self.project(self.pooled_norm(pooled))
+        projected: Tensor = self.project(pooled)
         return projected
 
     def delay(self, features: Tensor) -> Tensor:
@@ -166,8 +165,3 @@ def _mean(vectors: Tensor) -> Tensor:
 
 
 _SUMMARIES = {"mean": _mean, "std": _std}
-
-
-def unpadded(values: Tensor, subject: Tensor, n_voxels: Sequence[int]) -> list[Tensor]:
-    """Return each row of (B, S, V) padded values as (S, V of its person)."""
-    return [row[:, : n_voxels[int(who)]] for row, who in zip(values, subject, strict=True)]

@@ -101,7 +101,7 @@ class ViT(nn.Module):
         """(B, C, H, W) normalised pictures to (B, D) vectors."""
         c, h, w = self.frame_shape
         check_shape(frames, "B C H W", name="frames", C=c, H=h, W=w)
-        tokens = self.patches(frames) + self.positions
+        tokens: Tensor = self.patches(frames) + self.positions
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         tokens = self.norm(self.transformer(tokens))

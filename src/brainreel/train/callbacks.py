@@ -19,6 +19,7 @@ from brainreel.files import write_aside, write_text
 
 CURVE_COLUMNS = ("epoch", "step", "lr", "train_loss", "validation_loss", "validation_r")
 LAST = "last.ckpt"
+_ZIP = b"PK\x03\x04"  # how every file of torch.save begins
 
 
 class SeedSteps(Callback):  # type: ignore[misc]
@@ -215,13 +216,17 @@ def read_tensors(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     CheckpointError
         If it holds any other object (which could run code), or is damaged.
     """
+    refused = CheckpointError(
+        f"{path}: holds more than tensors and plain values, or is no checkpoint, and was not "
+        "loaded because such a file can run code. Remove it, and start the run again."
+    )
+    with path.open("rb") as stream:
+        if stream.read(len(_ZIP)) != _ZIP:
+            raise refused
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as problem:
-        raise CheckpointError(
-            f"{path}: holds more than tensors and plain values, or is no checkpoint, and was not "
-            "loaded because such a file can run code. Remove it, and start the run again."
-        ) from problem
+        raise refused from problem
     except (RuntimeError, EOFError, OSError, ValueError) as problem:
         raise CheckpointError(
             f"{path}: cannot be read; the checkpoint is damaged. Remove it, and start again."

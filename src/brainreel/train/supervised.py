@@ -43,7 +43,7 @@ class SupervisedTask(LightningModule):  # type: ignore[misc]
         predicted = self.model(**batch.inputs()).float()
         total, count = LOSSES[self.loss](predicted, batch.bold, batch.counted)
         everywhere = self._summed(count).clamp_min(1)
-        loss = total * self.trainer.world_size / everywhere
+        loss: Tensor = total * self.trainer.world_size / everywhere
         logged = self._summed(total.detach()) / everywhere
         self.log("train_loss", logged, prog_bar=True, batch_size=len(batch.film))
         return loss
@@ -134,6 +134,7 @@ def fit_supervised(
         folder,
         seed=seed,
         identity=digest_json(told),
+        validates=bool(data.fold.validation),
     )
 
 
@@ -162,7 +163,7 @@ def predict_supervised(
     device = next(network.parameters()).device
     found: dict[tuple[int, int], Float32] = {}
     loader = data.loader(segments, shuffle=False, own_context=False)
-    windows = iter(loader.dataset.windows)
+    windows = iter(data.windows(segments, own_context=False))
     for batch in loader:
         predicted = network(**batch.to(device).inputs()).float().cpu().numpy()
         rows = iter(predicted)

@@ -96,6 +96,7 @@ def fit_network(
     *,
     seed: int,
     identity: str = "",
+    validates: bool = True,
 ) -> dict[str, Tensor]:
     """Train `task.model`, going on from a checkpoint in `folder/checkpoints` if there is one.
 
@@ -116,6 +117,8 @@ def fit_network(
         Seed of dropout.
     identity
         Digest of settings and data; a checkpoint with another one is refused.
+    validates
+        Whether the data has a validation part.
 
     Returns
     -------
@@ -141,6 +144,7 @@ def fit_network(
                 # Last, so that a checkpoint knows what the others saw.
                 SaveForResume(folder / CHECKPOINTS, config.checkpoint_every_steps, identity),
             ],
+            validates=validates,
         )
         trainer.fit(
             task,
@@ -154,7 +158,9 @@ def fit_network(
     return kept.weights
 
 
-def make_trainer(config: TrainerConfig, folder: Path, callbacks: list[Any]) -> Trainer:
+def make_trainer(
+    config: TrainerConfig, folder: Path, callbacks: list[Any], *, validates: bool = True
+) -> Trainer:
     """Return Lightning's Trainer for the options; it writes only what the callbacks write."""
     return Trainer(
         accelerator=config.accelerator,
@@ -176,6 +182,7 @@ def make_trainer(config: TrainerConfig, folder: Path, callbacks: list[Any]) -> T
         enable_model_summary=False,
         enable_progress_bar=config.progress,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if validates else 0,
         # The data module shares the windows out itself, so that padding does not count.
         use_distributed_sampler=False,
     )
