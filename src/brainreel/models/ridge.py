@@ -51,8 +51,9 @@ class _RidgeOptions(ModelConfig):
     TRs."""
     backend: Backend = "numpy"
     """himalaya's array library: numpy or torch on the CPU, torch_cuda on a GPU."""
-    batch_mb: PositiveInt = 64
-    """Megabytes of the largest temporary array: voxels are solved in batches that fit."""
+    batch_mb: PositiveInt = 16
+    """Megabytes of the largest temporary array: voxels are solved in batches that fit; small ones
+    stay in the cache of the processor."""
 
     def build(self, spec: DataSpec) -> Ridge:
         """Return an unfitted ridge for the feature spaces of `spec`."""
