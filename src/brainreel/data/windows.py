@@ -23,13 +23,13 @@ Float32 = NDArray[np.float32]
 class WindowsConfig(Config):
     """How films are cut into windows for a network."""
 
-    frames_per_tr: int = Field(6, ge=1)
+    frames_per_tr: int = Field(4, ge=1)
     """Film frames shown to the network in each TR, at the middle of equal steps."""
     height: int = Field(32, ge=1)
     """Height in pixels to which frames are resized."""
     width: int = Field(32, ge=1)
     """Width in pixels to which frames are resized."""
-    window_trs: int = Field(32, ge=2)
+    window_trs: int = Field(16, ge=2)
     """Predicted TRs in one window; the TRs of context come before them."""
     batch_windows: int = Field(4, ge=1)
     """Different film windows per batch and device; each brings all people who saw it."""

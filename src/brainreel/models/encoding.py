@@ -27,12 +27,12 @@ class EncodingConfig(ModelConfig):
     """What turns a film frame into a vector."""
     summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
     """How the frames of one TR become one vector; the std over frames shows motion and cuts."""
-    features: int = Field(32, ge=1)
+    features: int = Field(16, ge=1)
     """Features per TR, shared by all people; few, because scans are short."""
     hrf_window_s: float = Field(12.0, ge=0)
     """How far back in the film a TR looks, in seconds; BOLD peaks after 5 and fades by 12."""
-    dropout: float = Field(0.2, ge=0, lt=1)
-    """Chance to drop a delayed feature before the readout."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Chance to drop a delayed feature before the readout; minutes of scan overfit without."""
     pixel_mean: float = 0.5
     """Subtracted from pixels in [0, 1]."""
     pixel_std: float = Field(0.25, gt=0)

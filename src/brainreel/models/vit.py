@@ -21,7 +21,7 @@ class ViTConfig(ModelConfig):
     """A vision transformer; the defaults are small enough to train on a laptop."""
 
     name: Literal["vit"] = "vit"
-    width: int = Field(64, ge=4)
+    width: int = Field(32, ge=4)
     """Width of a token, and of the vector that comes out."""
     depth: int = Field(2, ge=0)
     """Number of transformer layers."""
