@@ -114,9 +114,10 @@ class Malicious:
         return (Path.touch, (self.sign,))
 
 
+@pytest.mark.parametrize("strategy", ["auto", "fsdp"])
 @pytest.mark.parametrize("how", ["torch", "pickle"])
 def test_a_pickle_in_the_place_of_the_checkpoint_runs_no_code(
-    tiny: ModuleType, films: Path, tmp_path: Path, how: str
+    tiny: ModuleType, films: Path, tmp_path: Path, how: str, strategy: str
 ) -> None:
     sign, last = tmp_path / "code-ran", tmp_path / "run" / "checkpoints" / "last.ckpt"
     last.parent.mkdir(parents=True)
@@ -126,7 +127,7 @@ def test_a_pickle_in_the_place_of_the_checkpoint_runs_no_code(
     else:
         last.write_bytes(pickle.dumps(content))
     with pytest.raises(CheckpointError, match=r"last\.ckpt: holds more than tensors"):
-        tiny.fit(tmp_path / "run", films)
+        tiny.fit(tmp_path / "run", films, strategy=strategy)
     assert not sign.exists()
     # The trap works: a reader that unpickles springs it.
     if how == "pickle":

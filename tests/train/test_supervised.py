@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 
 from brainreel.data.samples import Fold, Recording, Segment, Series
 from brainreel.errors import CheckpointError, ConfigError, DataError, MissingExtraError
@@ -20,7 +21,7 @@ from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.optim import OptimConfig
 from brainreel.train.supervised import build_network, predict_supervised
 from brainreel.train.task import Job
-from brainreel.train.trainer import TrainerConfig, is_first_process
+from brainreel.train.trainer import TrainerConfig, clip_gradients, is_first_process
 
 
 def known_series(tiny: ModuleType, films: Path) -> Series:
@@ -250,3 +251,25 @@ def test_training_warns_of_nothing(tiny: ModuleType, films: Path, tmp_path: Path
         warnings.simplefilter("always")
         tiny.fit(tmp_path, films, max_epochs=1)
     assert [str(item.message) for item in caught] == []
+
+
+def test_under_fsdp_the_shards_clip_together() -> None:
+    # FSDP needs GPUs; what can be held here is that its own clipping is what is called.
+    calls: list[Any] = []
+
+    class Fake:
+        trainer = None
+        strategy = FSDPStrategy.__new__(FSDPStrategy)
+        model = None
+
+        def clip_grad_norm_(self, longest: float) -> None:
+            calls.append(longest)
+
+        def clip_gradients(self, *_: Any, **__: Any) -> None:
+            calls.append("each shard alone")
+
+    fake = Fake()
+    fake.trainer = fake.model = fake
+    clip_gradients(fake, None, 0.5)
+    clip_gradients(fake, None, None)
+    assert calls == [0.5]

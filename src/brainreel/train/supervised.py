@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from brainreel.data.module import FilmModule
 from brainreel.data.samples import Segment
@@ -19,7 +20,7 @@ from brainreel.files import digest_json
 from brainreel.models.encoding import EncodingConfig, EncodingModel
 from brainreel.train.losses import LOSSES, LossName, SumAndCount, correlation
 from brainreel.train.optim import OptimConfig, decayed_names, make_optimizer, make_schedule
-from brainreel.train.trainer import TrainerConfig, fit_network, own_randomness
+from brainreel.train.trainer import TrainerConfig, clip_gradients, fit_network, own_randomness
 
 Float32 = NDArray[np.float32]
 
@@ -76,6 +77,15 @@ class SupervisedTask(LightningModule):  # type: ignore[misc]
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm, under FSDP by that over all shards."""
+        clip_gradients(self, optimizer, gradient_clip_val)
 
     def _summed(self, value: Tensor) -> Tensor:
         """Sum over ranks; the value itself for one process."""

@@ -13,8 +13,10 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.strategies import FSDPStrategy
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.optim import Optimizer
 
 from brainreel.config import Config
 from brainreel.errors import require_extra
@@ -26,6 +28,7 @@ from brainreel.train.callbacks import (
     SaveForResume,
     SeedSteps,
     cpu_copy,
+    read_tensors,
 )
 
 CHECKPOINTS = "checkpoints"
@@ -133,6 +136,9 @@ def fit_network(
     folder = Path(folder)
     kept = KeepWeights(best=config.keep == "best", patience=config.patience)
     last = folder / CHECKPOINTS / LAST
+    if config.strategy == "fsdp" and last.is_file():
+        # Lightning's FSDP has a reader of its own, which would unpickle the file unchecked.
+        read_tensors(last)
     with quiet_lightning(), own_randomness(seed):
         trainer = make_trainer(
             config,
@@ -196,6 +202,18 @@ def _logger(config: TrainerConfig, folder: Path) -> Any:
         require_extra("wandb", "wandb")
         return WandbLogger(save_dir=folder, project="brainreel")
     return False
+
+
+def clip_gradients(task: LightningModule, optimizer: Optimizer, longest: float | None) -> None:
+    """Shorten the gradient to `longest`; under FSDP the shards know its length only together.
+
+    A task calls it in `configure_gradient_clipping`.
+    """
+    if isinstance(task.trainer.strategy, FSDPStrategy):
+        if longest is not None:
+            task.trainer.model.clip_grad_norm_(longest)
+    else:
+        task.clip_gradients(optimizer, longest, gradient_clip_algorithm="norm")
 
 
 def is_first_process() -> bool:
