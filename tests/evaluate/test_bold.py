@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from brainreel.evaluate.bold import centred, score_person
+from brainreel.evaluate.ceilings import inter_subject
+from brainreel.evaluate.parts import mean_over_people
+from brainreel.fmri.bold import VoxelMask
+from brainreel.train.predictions import Prediction
+from brainreel.train.recipe import ScoringConfig
+
+T, V = 120, 40
+SCORING = ScoringConfig(n_permutations=100, n_bootstrap=100, segment_s=15, n_way=(2, 4, 500))
+
+
+def prediction(
+    seed: int = 0, quality: float = 1.0, subject: str = "sub-01", **changes: object
+) -> Prediction:
+    rng = np.random.default_rng(seed)
+    film = np.random.default_rng(99).standard_normal((T, V))
+    measured = film + 0.7 * rng.standard_normal((T, V))
+    measured[:, 3] = 0
+    predicted = quality * film + 0.2 * rng.standard_normal((T, V))
+    segment = np.repeat([0, 1], T // 2)
+    # A shift between runs must earn nothing.
+    predicted[segment == 1] += 5
+    measured[segment == 1, 4:] += 5
+    facts: dict[str, object] = {
+        "split": "film",
+        "fold": "film",
+        "subject": subject,
+        "predicted": predicted.astype(np.float32),
+        "measured": measured.astype(np.float32),
+        "segment": segment,
+        "film_time_s": np.tile(np.arange(T // 2) * 1.5, 2),
+        "recordings": ("a", "b"),
+        "stimuli": ("a", "b"),
+        "tr_s": 1.5,
+    }
+    return Prediction(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def test_r_is_numpys_after_taking_out_the_mean_of_each_segment() -> None:
+    item = prediction()
+    scored = score_person(item, {}, SCORING, seed=0)
+    expected = []
+    for v in range(V):
+        p, m = (np.array(x[:, v], float) for x in (item.predicted, item.measured))
+        for s in (0, 1):
+            p[item.segment == s] -= p[item.segment == s].mean()
+            m[item.segment == s] -= m[item.segment == s].mean()
+        expected.append(np.nan if m.std() == 0 else np.corrcoef(p, m)[0, 1])
+    np.testing.assert_allclose(scored.maps["r"], expected, atol=1e-6)
+    assert scored.scores["r_median"].value == pytest.approx(np.nanmedian(expected))
+    assert scored.counts["n_without_variance"] == 1
+
+
+def test_a_shift_between_runs_earns_nothing() -> None:
+    scored = score_person(prediction(quality=0), {}, SCORING, seed=0)
+    assert abs(scored.scores["r_median"].value) < 0.1
+    assert scored.scores["identification_2way"].value < 0.8
+
+
+def test_share_is_the_median_over_voxels_with_a_ceiling() -> None:
+    ceiling = np.full(V, 0.9)
+    ceiling[:10] = 0.05
+    ceiling[10] = np.nan
+    scored = score_person(prediction(), {"exact": ceiling}, SCORING, seed=0)
+    r = scored.maps["r"][11:]
+    assert scored.shares["r_reliable|exact"].value == pytest.approx(np.median(r / 0.9))
+    assert scored.scores["r_reliable"].value == pytest.approx(np.median(r))
+    assert scored.ceilings["exact"] == pytest.approx(0.9)
+    assert scored.counts["n_with_ceiling_exact"] == V - 11
+
+
+def test_an_n_way_without_enough_segments_is_left_out() -> None:
+    names = score_person(prediction(), {}, SCORING, seed=0).scores
+    assert "identification_4way" in names
+    assert "identification_500way" not in names
+
+
+def test_the_same_seed_gives_the_same_numbers_and_no_permutations_give_no_p() -> None:
+    one, two = (score_person(prediction(), {}, SCORING, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one.maps["p"], two.maps["p"])
+    np.testing.assert_array_equal(
+        one.scores["r_median"].resamples, two.scores["r_median"].resamples
+    )
+    none = SCORING.model_copy(update={"n_permutations": 0})
+    scored = score_person(prediction(), {}, none, seed=4)
+    assert "p" not in scored.maps
+    np.testing.assert_allclose(scored.maps["r"], one.maps["r"], atol=1e-12)
+
+
+def test_people_are_averaged_resample_by_resample() -> None:
+    people = [score_person(prediction(s), {}, SCORING, 0).scores["r_median"] for s in (1, 2)]
+    mean = mean_over_people(people)
+    assert mean.value == pytest.approx((people[0].value + people[1].value) / 2)
+    np.testing.assert_allclose(mean.null, (people[0].null + people[1].null) / 2)
+
+
+def test_inter_subject_ceiling_is_r_with_the_mean_of_the_others() -> None:
+    people = [prediction(s, subject=f"sub-{s}") for s in (1, 2, 3)]
+    group = prediction(9, subject="group")
+    found = inter_subject([*people, group], ["group"])
+    assert set(found) == {"sub-1", "sub-2", "sub-3"}
+    signals = []
+    for item in people:
+        x = centred(item.measured, item.segment)
+        std = x.std(axis=0)
+        signals.append(np.divide(x, std, out=np.zeros_like(x), where=std > 0))
+    for v in (0, 7, 20):
+        others = signals[1][:, v] + signals[2][:, v]
+        expected = np.corrcoef(signals[0][:, v], others)[0, 1]
+        assert found["sub-1"][v] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(found["sub-1"][3])
+
+
+def test_people_in_other_spaces_or_at_other_times_are_not_compared() -> None:
+    people = [prediction(s, subject=f"sub-{s}") for s in (1, 2, 3)]
+    later = prediction(4, subject="sub-4", film_time_s=np.arange(T) * 1.5 + 1)
+    inside = np.ones((V, 1, 1), bool)
+    there = prediction(5, subject="sub-5", mask=VoxelMask(inside, np.eye(4)))
+    assert set(inter_subject([*people, later, there], [])) == {"sub-1", "sub-2", "sub-3"}
+    assert inter_subject(people[:2], []) == {}

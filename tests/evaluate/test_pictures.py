@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from skimage.metrics import structural_similarity
+
+from brainreel.evaluate.pictures import score_pictures
+from brainreel.train.predictions import PicturePrediction
+from brainreel.train.recipe import ScoringConfig
+
+N = 24
+SCORING = ScoringConfig(n_permutations=200, n_bootstrap=200, n_way=(2, 5))
+
+
+def folds(noise: float, shuffled: bool = False) -> list[PicturePrediction]:
+    rng = np.random.default_rng(0)
+    true = rng.random((N, 1, 12, 12)).astype(np.float32)
+    predicted = np.clip(true + noise * rng.standard_normal(true.shape), 0, 1).astype(np.float32)
+    if shuffled:
+        predicted = rng.permutation(predicted)
+    halves = np.array_split(np.arange(N), 2)
+    return [
+        PicturePrediction(
+            split="folds",
+            fold=f"folds-{i}",
+            subject="sub-01",
+            predicted=predicted[rows],
+            true=true[rows],
+            labels=np.zeros(len(rows), np.int64),
+            trials=rows,
+            baseline=true[halves[1 - i]].mean(axis=0),
+        )
+        for i, rows in enumerate(halves)
+    ]
+
+
+def test_scores_are_means_over_all_folds_pictures() -> None:
+    parts = folds(0.3)
+    predicted = np.concatenate([p.predicted for p in parts])
+    true = np.concatenate([p.true for p in parts])
+    scores = score_pictures(parts, SCORING, seed=0)
+    r = [np.corrcoef(p.ravel(), t.ravel())[0, 1] for p, t in zip(predicted, true, strict=True)]
+    similar = [
+        structural_similarity(p[0], t[0], data_range=1.0)
+        for p, t in zip(predicted, true, strict=True)
+    ]
+    assert scores["pixel_correlation"].value == pytest.approx(np.mean(r), abs=1e-6)
+    assert scores["mse"].value == pytest.approx(np.mean((predicted - true) ** 2), abs=1e-6)
+    assert scores["ssim"].value == pytest.approx(np.mean(similar), abs=1e-6)
+    wins = [
+        np.corrcoef(predicted[i].ravel(), true[i].ravel())[0, 1]
+        > np.corrcoef(predicted[i].ravel(), true[j].ravel())[0, 1]
+        for i in range(N)
+        for j in range(N)
+        if i != j
+    ]
+    assert scores["identification_2way"].value == pytest.approx(np.mean(wins))
+
+
+def test_baseline_is_the_mean_picture_of_each_folds_own_training() -> None:
+    parts = folds(0.3)
+    expected = np.mean([np.mean((t - p.baseline) ** 2) for p in parts for t in p.true])
+    assert score_pictures(parts, SCORING, 0)["mse"].baseline == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_shuffled_pairing_falls_to_chance() -> None:
+    right = score_pictures(folds(0.3), SCORING, seed=0)
+    wrong = score_pictures(folds(0.3, shuffled=True), SCORING, seed=0)
+    assert right["identification_2way"].value > 0.95
+    assert wrong["identification_2way"].value == pytest.approx(0.5, abs=0.15)
+    # Each null is the score of random pairings: the right pairing lies beyond all of it.
+    assert right["mse"].value < right["mse"].null.min()
+    assert right["pixel_correlation"].value > right["pixel_correlation"].null.max()
+    low, high = np.quantile(wrong["pixel_correlation"].null, [0.001, 0.999])
+    assert low <= wrong["pixel_correlation"].value <= high
