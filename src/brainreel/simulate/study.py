@@ -60,7 +60,7 @@ class StudyConfig(Config):
     """People."""
     n_films: int = Field(3, ge=1, le=99)
     """Films, one run each."""
-    film_duration_s: float = Field(210.0, gt=0)
+    film_duration_s: float = Field(240.0, gt=0)
     """Length of each film in seconds: two such films teach a ridge nine tenths of the third."""
     film_start_s: float = Field(1.0, ge=0)
     """Scan time at which the film begins: real runs seldom start on the film's first frame."""
@@ -74,7 +74,7 @@ class StudyConfig(Config):
     """Film frames per second."""
     sample_rate_hz: int = Field(16000, ge=8000)
     """Audio samples per second."""
-    ceiling: tuple[float, float] = (0.68, 0.9)
+    ceiling: tuple[float, float] = (0.7, 0.92)
     """Lowest and highest correlation of noise-free with measured film signal in tuned voxels."""
     ar: float = Field(0.35, ge=0, lt=0.9)
     """Mean autocorrelation of the noise at one TR."""

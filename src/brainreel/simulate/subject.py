@@ -162,7 +162,9 @@ def neural_tracks(film: FilmTracks) -> Float:
     channels = loudness[:, None] * np.exp(-0.5 * octaves**2)
     heard = np.concatenate([loudness[:, None], channels], axis=1)
     per_step = round(STEP_S * film.sound_rate_hz)
-    heard = heard[: n_steps * per_step].reshape(n_steps, per_step, -1).mean(axis=1)
+    # A film may end within a step: its last sound is then held to the step's end.
+    sample = np.minimum(np.arange(n_steps * per_step), len(heard) - 1)
+    heard = heard[sample].reshape(n_steps, per_step, -1).mean(axis=1)
     return np.concatenate([seen, heard], axis=1)
 
 

@@ -29,16 +29,16 @@ def exact_ceiling(
     clean: Callable[[Float], Float] = lambda values: values,
     nuisance: Float | None = None,
 ) -> NDArray[np.float64]:
-    r"""Highest correlation that any prediction can reach with the measured, cleaned signal.
+    r"""Correlation of the perfect prediction, the noise-free signal, with what was measured.
 
     .. math:: r_{max} = \frac{\langle P s, P (s + d) \rangle}
               {|P s| \sqrt{|P (s + d)|^2 + \sigma^2 \, \mathrm{tr}(P \Sigma P')}}
 
     with s the noise-free signal, d the nuisance, sigma the noise's standard deviation, Sigma its
     AR(1) correlation ar^|i - j|, and P the cleaning followed by taking out the mean over time.
-    Without nuisance this is sqrt(signal power / (signal power + noise power)). It is the
-    correlation of expected moments; the mean of r over draws of the noise differs from it by
-    the order of 1 / T.
+    Without nuisance this is sqrt(signal power / (signal power + noise power)), and no prediction
+    from the stimulus does better in expectation. It is the correlation of expected moments; the
+    mean of r over draws of the noise differs from it by the order of 1 / T.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def exact_ceiling(
 
     Returns
     -------
-    (V,) ceiling in [0, 1]; 0 where there is no signal.
+    (V,) ceiling in [0, 1]; 0 where there is no signal, or a nuisance turns it about.
 
     Raises
     ------
