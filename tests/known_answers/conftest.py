@@ -22,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("known")
     config = StudyConfig(n_subjects=1, n_train_pictures=0, n_test_pictures=0, seed=SEED)
     simulate_study(root / "study", config)
-    options = PrepareConfig.parse({"clean": {"confounds": ["motion"]}})
+    options = PrepareConfig.parse({"clean": {"confounds": ["motion:basic"]}})
     prepare(find_runs(root / "study"), root / "store", options)
     return root
 

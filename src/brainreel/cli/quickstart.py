@@ -41,7 +41,7 @@ def quickstart(out: Path, seed: int) -> None:
         simulate_with_bar(study, StudyConfig(seed=seed))
     with _step("prepare: mask, confounds, high-pass"):
         config = PrepareConfig.parse(
-            {"clean": {"confounds": ["motion"]}, "mask_over": "all"}, where="quickstart"
+            {"clean": {"confounds": ["motion:basic"]}, "mask_over": "all"}, where="quickstart"
         )
         prepare(find_runs(study, tasks=["film"]), store, config, n_jobs=2, progress=console)
     films = [f"data.path={store}", f"scoring.truth={study}", f"seed={seed}"]

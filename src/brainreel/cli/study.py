@@ -30,7 +30,7 @@ def simulate(out: Path, seed: int, subjects: int, films: int, film_duration_s: f
     )
     truth = simulate_with_bar(out, config)
     console.print(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
-    hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion]"
+    hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion:basic]"
     console.print(hint, markup=False)
 
 
