@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from brainreel.config import Config, options, override, read_yaml, to_yaml
 from brainreel.errors import ConfigError
@@ -18,6 +18,17 @@ class Deep(Config):
     name: Literal["deep"] = "deep"
     width: int = Field(64, gt=0)
     """Width of the tokens."""
+    sizes: tuple[int, ...] | int = 3
+    """A list or a number."""
+    odd: int = 1
+    label: str = "wide"
+
+    @field_validator("odd")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("no even number")
+        return value
 
 
 class Recipe(Config):
@@ -44,6 +55,16 @@ def test_overrides_reach_into_maps_and_lists() -> None:
     assert content["model"]["width"] == 8
 
 
+def test_none_is_nothing_and_nothing_is_empty_text() -> None:
+    assert override({}, ["a=none", "b=null", "c=", "d='none'"]) == {
+        "a": None,
+        "b": None,
+        "c": None,
+        "d": "none",
+    }
+    assert Deep.parse({"name": "deep", "label": None}).label == ""
+
+
 def test_another_member_of_the_family_drops_the_old_options() -> None:
     changed = override({"model": {"name": "deep", "width": 8}}, ["model.name=ridge"])
     assert changed["model"] == {"name": "ridge"}
@@ -67,8 +88,18 @@ def test_another_member_of_the_family_drops_the_old_options() -> None:
         ),
         ({"path": "x", "model": {"width": 3}}, "'model' needs a name"),
         ({}, "'path' is missing. Give it as path=VALUE."),
-        ({"path": "x", "model": {"name": "deep", "width": -1}}, r"'model.width': .*greater than 0"),
-        ({"path": "x", "seed": "one"}, r"'seed': .*integer.*given: 'one'"),
+        (
+            {"path": "x", "model": {"name": "deep", "width": -1}},
+            r"'model.width' should be greater than 0",
+        ),
+        ({"path": "x", "seed": "one"}, r"'seed' should be a whole number \(given: 'one'\)"),
+        ({"path": "x", "model": 3}, r"'model' is a group of options; give one as model.KEY=VALUE"),
+        ({"path": "x", "stages": "ridge"}, r"'stages' should be a list.*given: 'ridge'"),
+        ({"path": "x", "model": {"name": "deep", "sizes": ["a"]}}, "'model.sizes.0' should be"),
+        (
+            {"path": "x", "model": {"name": "deep", "odd": 2}},
+            r"'model.odd': no even number \(given",
+        ),
     ],
 )
 def test_faults_name_the_key_and_the_near_one(content: dict[str, object], told: str) -> None:
@@ -88,7 +119,7 @@ def test_bad_override_and_bad_yaml_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="should be a number from 0 to 0"):
         override({"stages": [1]}, ["stages.5=2"])
     (tmp_path / "bad.yaml").write_text("a: [1")
-    with pytest.raises(ConfigError, match=r"bad\.yaml: not valid YAML"):
+    with pytest.raises(ConfigError, match=r"bad\.yaml: not valid YAML \(line 1: expected"):
         read_yaml(tmp_path / "bad.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match="a recipe is a mapping"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from brainreel.errors import ConfigError, did_you_mean
 from brainreel.files import digest_json
@@ -26,6 +26,17 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty_text(cls, content: Any) -> Any:
+        """Read `key:` or `key=` without a value as empty text where text is wanted."""
+        if not isinstance(content, Mapping):
+            return content
+        texts = {name for name, info in cls.model_fields.items() if info.annotation is str}
+        return {
+            key: "" if value is None and key in texts else value for key, value in content.items()
+        }
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], *, where: str = "config") -> Self:
@@ -51,6 +62,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}).") from problem
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path}: not valid YAML ({line}{problem.problem}).") from problem
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         told = " ".join(str(problem).split())
         raise ConfigError(f"{path}: not valid YAML ({told}).") from problem
@@ -68,15 +83,15 @@ def to_yaml(content: Mapping[str, Any]) -> str:
 def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Return a copy of a mapping with `key.sub=value` assignments applied (values are YAML).
 
-    A number indexes a list: `stages.1.optim.lr=1e-4`.
+    A number indexes a list: `stages.1.optim.lr=1e-4`. `none` and `null` are nothing.
     """
-    result = _copied(content)
+    result: dict[str, Any] = _copied(content)
     for assignment in assignments:
         dotted, sign, text = assignment.partition("=")
         if not sign or not dotted:
             raise ConfigError(f"'{assignment}' is no override. Write key.sub=value.")
         try:
-            value = yaml.safe_load(text)
+            value = None if text.strip() == "none" else yaml.safe_load(text)
         except yaml.YAMLError as problem:
             raise ConfigError(f"'{assignment}': the value is not valid YAML.") from problem
         _assign(result, dotted.split("."), _number(value), assignment)
@@ -152,7 +167,6 @@ def _type_name(annotation: Any) -> str:
 def _first_fault(cls: type[BaseModel], content: Any, problem: ValidationError) -> str:
     """Turn pydantic's first error into one sentence with a near name where a name is wrong."""
     fault = problem.errors()[0]
-    location = [str(part) for part in fault["loc"]]
     owner, keys = _owner(cls, content, fault["loc"])
     dotted = ".".join(keys)
     if fault["type"] == "extra_forbidden":
@@ -166,11 +180,43 @@ def _first_fault(cls: type[BaseModel], content: Any, problem: ValidationError) -
     if fault["type"] == "union_tag_not_found":
         return f"'{dotted}' needs a name, such as '{dotted}.name=...'."
     if fault["type"] == "missing":
-        return f"'{dotted}' is missing. Give it as {dotted}=VALUE."
-    message = fault["msg"].removeprefix("Value error, ")
+        names = _family(owner, keys[-1])
+        how = f"{dotted}.name=NAME ({' or '.join(names)})" if names else f"{dotted}=VALUE"
+        return f"'{dotted}' is missing. Give it as {how}."
     given = fault["input"]
-    shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
-    return f"'{dotted or '.'.join(location)}': {message}{shown}."
+    shown = f" (given: {given!r})" if not isinstance(given, Mapping | BaseModel) else ""
+    if fault["type"] == "value_error":
+        told = fault["msg"].removeprefix("Value error, ")
+        return f"'{dotted}': {told}{shown}." if dotted else f"{told}{shown}."
+    told = _WANTED.get(fault["type"], fault["msg"].replace("Input should", "should", 1))
+    return f"'{dotted}' {told.format(key=dotted)}{shown}."
+
+
+# What pydantic says of a value of the wrong kind, in our words.
+_WANTED = {
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "string_type": "should be text",
+    "path_type": "should be a path",
+    "tuple_type": "should be a list, such as [one, two]",
+    "dict_type": "should be a group of names and values; give one as {key}.NAME=VALUE",
+    "model_type": "is a group of options; give one as {key}.KEY=VALUE",
+    "model_attributes_type": "is a group of options; give one as {key}.KEY=VALUE",
+}
+
+
+def _family(owner: type[BaseModel] | None, key: str) -> list[str]:
+    """Return the names of the configs that a key chooses among, or nothing."""
+    if owner is None or key not in owner.model_fields:
+        return []
+    models = _models_in(owner.model_fields[key].annotation)
+    tags = (model.model_fields.get("name") for model in models)
+    return [str(tag.default) for tag in tags if tag is not None]
 
 
 def _owner(
@@ -182,8 +228,8 @@ def _owner(
     value = content
     for position, part in enumerate(location):
         tagged = isinstance(value, Mapping) and part not in value and value.get("name") == part
-        if tagged:
-            continue
+        if tagged or (isinstance(part, str) and not isinstance(value, Mapping)):
+            continue  # which member of a family, or which kind of value, was tried
         keys.append(str(part))
         value = _step(value, part)
         if position < len(location) - 1 and owner is not None:

@@ -156,6 +156,8 @@ class TrGrid:
             f"cover {float(self.first_s):.1f} to {float(self.stop_s):.1f} s of it."
         )
         if film + self.tr_s < self.stop_s:
-            raise AlignmentError(f"{told} Drop the last volumes, or give film_start_s.")
+            raise AlignmentError(
+                f"{told} Drop the last volumes, or mend the film's start (film_start_s)."
+            )
         if film > self.stop_s + self.tr_s:
-            raise AlignmentError(f"{told} Trim the film, or give film_start_s.")
+            raise AlignmentError(f"{told} Trim the film, or mend its start (film_start_s).")

@@ -98,7 +98,7 @@ def test_people_and_tasks_are_chosen(study):
     ]
     series = films(study, tasks=["drama"], splits=[{"name": "hold_out_subject"}]).open()
     assert [recording.subject for recording in series.recordings] == ["sub-anna", "sub-bert"]
-    with pytest.raises(DataError, match="no prepared run fits"):
+    with pytest.raises(DataError, match="no prepared run of sub-carl. Known: anna, bert"):
         films(study, subjects=["carl"]).open()
 
 
@@ -191,7 +191,7 @@ def test_trimming_keeps_bold_and_events_together(tmp_path):
 
 def test_a_scan_without_its_film_is_named(tmp_path):
     data = one_run(tmp_path, film_start_s=100)
-    with pytest.raises(AlignmentError, match=r"no TR lies in the film\. Give film_start_s"):
+    with pytest.raises(AlignmentError, match=r"no TR lies in the film\. Mend the film"):
         data.model_copy(update={"film_mismatch": "trim"}).open()
 
 

@@ -192,6 +192,8 @@ def test_a_film_can_be_given_or_left_out(study):
     assert (without.film, without.film_start_s) == (None, 0)
     with pytest.raises(DataError, match="no such film"):
         find_runs(study, films={"film": study / "c.mp4"})
+    with pytest.raises(DataError, match="task-flim, which no run has. Did you mean .film"):
+        find_runs(study, films={"flim": study / "stimuli" / "b.mp4"})
 
 
 def test_films_and_events_that_are_not_there(study):
@@ -208,7 +210,7 @@ def test_films_and_events_that_are_not_there(study):
 
 
 def test_folders_that_hold_no_runs(tmp_path):
-    with pytest.raises(DataError, match="no such folder. Give a BIDS folder"):
+    with pytest.raises(DataError, match="no such file or folder. Give a BIDS folder"):
         find_runs(tmp_path / "absent")
     with pytest.raises(DataError, match="no BOLD image"):
         find_runs(tmp_path)

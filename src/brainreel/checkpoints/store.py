@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from brainreel.config import read_yaml, to_yaml
-from brainreel.errors import CheckpointError
+from brainreel.errors import CheckpointError, OutputError
 from brainreel.files import digest_file, read_json, write_aside, write_json, write_text
 from brainreel.shapes import DataSpec
 
@@ -100,7 +100,9 @@ def load_run(folder: Path) -> StoredRun:
         )
     state = load_weights(folder / WEIGHTS)
     told = read_json(folder / VERSIONS)
-    if digest_file(folder / WEIGHTS) != told["digests"]["weights"]:
+    if not isinstance(told, dict) or not {"versions", "digests"} <= told.keys():
+        raise CheckpointError(f"{folder / VERSIONS}: not what a fit writes there. Fit again.")
+    if digest_file(folder / WEIGHTS) != told["digests"].get("weights"):
         raise CheckpointError(
             f"{folder / WEIGHTS}: is not the file that the fit wrote (its SHA-256 differs). "
             "Fit again, or restore the file."
@@ -123,7 +125,12 @@ def save_weights(path: Path, state: Mapping[str, Tensor | NDArray[Any]]) -> Path
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with write_aside(Path(path)) as aside:
-        save_file(tensors, aside)
+        try:
+            save_file(tensors, aside)
+        except SafetensorError as problem:  # a full disk, told in safetensors' own way
+            raise OutputError(
+                f"{path}: cannot be written ({problem}). Free some space or choose another folder."
+            ) from problem
     return Path(path)
 
 
@@ -148,7 +155,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         weights: dict[str, Tensor] = load_file(path)
     except SafetensorError as problem:
-        raise CheckpointError(f"{path}: no whole safetensors file ({problem}).") from problem
+        raise CheckpointError(
+            f"{path}: truncated or damaged ({problem}). Fit again, or restore the file."
+        ) from problem
     return weights
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from brainreel import __version__
 from brainreel.errors import BrainreelError
 
 app = typer.Typer(
     help="The two-way map between what people watch and hear and their fMRI.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -24,7 +26,7 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to make; it must be new or empty.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="Overrides of the recipe.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides of the recipe.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 RecipeName = Annotated[
@@ -66,18 +68,34 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", help="The store; it may hold earlier runs.")],
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE ...]", help="Options of the cleaning."),
+        typer.Argument(metavar="KEY=VALUE", help="Options of the cleaning."),
     ] = None,
     derivatives: Annotated[
         Path | None, typer.Option(help="fMRIPrep folder, if it is not inside BIDS.")
     ] = None,
-    subject: Annotated[list[str] | None, typer.Option(help="Only these people.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only these tasks.")] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these people; of a single file, whose it is (sub-01)."),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these tasks; of a single file, its task (film)."),
+    ] = None,
     space: Annotated[str | None, typer.Option(help="Only this space.")] = None,
-    film: Annotated[Path | None, typer.Option(help="Film of a single NIfTI file.")] = None,
+    film: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TASK=]PATH",
+            help="Film of a single file, or of a task where events and stimuli do not tell.",
+        ),
+    ] = None,
     film_start_s: Annotated[
-        float, typer.Option(help="Scan time at which the film of a single file began, in seconds.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Scan time at which the film of a single file began, in seconds (0); in BIDS "
+            "it is the onset of the film's event."
+        ),
+    ] = None,
     n_jobs: Annotated[int, typer.Option(help="Runs prepared at once; -1 for all cores.")] = 1,
     backend: Annotated[
         str | None, typer.Option(help="A joblib backend: loky, threading, dask, ...")
@@ -87,9 +105,11 @@ def prepare(
     """Mask, clean and store every run, time first; what is already there is left alone."""
     study = _load("study")
     if bids.is_file():
-        runs = study.single_run(bids, film, film_start_s)
+        study.check_unused("one file", derivatives=derivatives, space=space)
+        runs = study.single_run(bids, film or [], film_start_s or 0.0, subject, task)
     else:
-        runs = study.found_runs(bids, derivatives, subject, task, space)
+        study.check_unused("a folder", film_start_s=film_start_s)
+        runs = study.found_runs(bids, derivatives, subject, task, space, film or [])
     study.prepare(runs, out, options or [], n_jobs, backend, dry_run)
 
 
@@ -128,9 +148,10 @@ def evaluate(folder: RunFolder) -> None:
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN ...", help="Run folders.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page [RUN/report.html for one run].")
+        Path | None,
+        typer.Option("--out", help="The page; by default RUN/report.html of the first run."),
     ] = None,
 ) -> None:
     """Write one self-contained page about one or several evaluated runs."""
@@ -140,7 +161,7 @@ def report(
 @app.command()
 def describe(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A model, task, data kind or recipe.")
+        str | None, typer.Argument(metavar="NAME", help="A model, task, data kind or recipe.")
     ] = None,
 ) -> None:
     """List models, tasks, data kinds and recipes, or every option of one with its meaning."""
@@ -164,22 +185,43 @@ def _common(
 
 def main() -> None:
     """Run the command line: a user's error is one sentence on stderr and exit status 2."""
-    sys.exit(guarded(app))
+    sys.exit(guarded(lambda: app(sys.argv[1:] or ["--help"], standalone_mode=False)))
 
 
 def guarded(call: Callable[[], Any]) -> int:
-    """Call, and turn an error of the `BrainreelError` family into its sentence and status 2."""
+    """Call, and turn an error that the user can mend into its sentence and status 2."""
     try:
-        call()
+        status = call()
     except BrainreelError as problem:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[bold red]brainreel:[/] {_escaped(str(problem))}"
+        return _told(str(problem))
+    except _UsageError as problem:
+        command = getattr(getattr(problem, "ctx", None), "command_path", "brainreel")
+        message = str(getattr(problem, "format_message", problem.__str__)())
+        stop = "" if message.endswith((".", "?")) else "."
+        return _told(f"{message}{stop} See {command} --help.")
+    except OSError as problem:
+        if problem.errno not in _OF_THE_DISK:
+            raise
+        return _told(
+            f"{problem.filename or 'a file'}: cannot be written ({problem.strerror}). Free some "
+            "space or choose another folder."
         )
-        return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
-    return 0
+    return status if isinstance(status, int) else 0
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+# Typer carries its own Click and does not name this class: every misuse of a command.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _told(sentence: str) -> int:
+    """Print an error; whole on one line for a log, broken between words for a reader."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    text = f"brainreel: {sentence}"
+    if console.is_terminal:
+        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    name, rest = text[: len("brainreel:")], text[len("brainreel:") :]
+    console.print(f"[bold red]{name}[/]{escape(rest)}")
+    return 2

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from brainreel.cli.console import console
 from brainreel.config import override
+from brainreel.errors import ConfigError
 from brainreel.fmri.bids import Run, find_runs
 from brainreel.fmri.prepare import PrepareConfig, plan_runs
 from brainreel.fmri.prepare import prepare as prepare_runs
@@ -54,9 +55,29 @@ def simulate_with_bar(out: Path, config: StudyConfig) -> StudyTruth:
         )
 
 
-def single_run(bold: Path, film: Path | None, film_start_s: float) -> list[Run]:
+def check_unused(what: str, **given: object) -> None:
+    """Refuse options that say nothing about what is prepared, rather than overlook them."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} says nothing about {what}. Leave it out."
+            )
+
+
+def single_run(
+    bold: Path,
+    films: Sequence[str],
+    film_start_s: float,
+    subjects: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+) -> list[Run]:
     """Return the one run of a NIfTI file and its film."""
-    return [Run.single(bold, film, film_start_s=film_start_s)]
+    for name, values in (("film", films), ("subject", subjects), ("task", tasks)):
+        if values and len(values) > 1:
+            raise ConfigError(f"--{name} was given {len(values)} times for one file. Give it once.")
+    film = Path(films[0]) if films else None
+    (subject,), (task,) = subjects or ("01",), tasks or ("film",)
+    return [Run.single(bold, film, subject=subject, task=task, film_start_s=film_start_s)]
 
 
 def found_runs(
@@ -65,6 +86,7 @@ def found_runs(
     subjects: Sequence[str] | None,
     tasks: Sequence[str] | None,
     space: str | None,
+    films: Sequence[str],
 ) -> list[Run]:
     """Return the runs of a BIDS or fMRIPrep folder."""
     return find_runs(
@@ -73,7 +95,15 @@ def found_runs(
         subjects=subjects or None,
         tasks=tasks or None,
         space=space,
+        films=dict(_film_of_task(given) for given in films),
     )
+
+
+def _film_of_task(given: str) -> tuple[str, Path]:
+    task, sign, path = given.partition("=")
+    if not sign:
+        raise ConfigError(f"--film {given}: in a folder, a task's film. Write --film TASK={given}.")
+    return task.removeprefix("task-"), Path(path)
 
 
 def prepare(

@@ -17,7 +17,7 @@ from brainreel.data.readers import read_table
 from brainreel.data.samples import Recording, Series
 from brainreel.data.splits import HoldOutStimulus, SeriesSplitConfig, make_folds
 from brainreel.errors import AlignmentError, DataError
-from brainreel.files import digest_file
+from brainreel.files import digest_file, digest_json
 from brainreel.fmri.bold import Bold
 from brainreel.fmri.store import PreparedRun, read_store
 from brainreel.stimulus.events import event_regressors
@@ -107,12 +107,19 @@ class FilmsData(Config):
     def _trs_in_film(self, run: PreparedRun, grid: TrGrid, film: Path) -> range:
         duration = probe_film(film).duration_s
         if self.film_mismatch == "refuse":
-            grid.check_covered(duration, where=run.label)
+            try:
+                grid.check_covered(duration, where=run.label)
+            except AlignmentError as problem:
+                raise AlignmentError(
+                    f"{problem} To keep the TRs that lie in the film: data.film_mismatch=trim."
+                ) from problem
             return range(grid.n_trs)
         # A last TR that the film leaves half way through is kept, as `check_covered` keeps it.
         trs = trs_within(grid, (Fraction(0), duration + grid.tr_s))
         if not trs:
-            raise AlignmentError(f"{run.label}: no TR lies in the film. Give film_start_s.")
+            raise AlignmentError(
+                f"{run.label}: no TR lies in the film. Mend the film's onset in the events table."
+            )
         return trs
 
 
@@ -174,10 +181,12 @@ def _shifted(recording: Recording, shift_s: float) -> Recording:
 
 
 def _sources(runs: Sequence[PreparedRun]) -> dict[str, str]:
-    """Return the digests of the files that the runs were made from, by name."""
+    """Return the digests of what the runs were made from and how, by name."""
     sources: dict[str, str] = {}
     for run in runs:
         for role, source in run.manifest["sources"].items():
             name = Path(source["path"]).name if role == "film" else f"{run.label} {role}"
             sources[name] = source["sha256"]
+        facts = [run.manifest[key] for key in ("config_digest", "mask_digest", "grid")]
+        sources[f"{run.label} preparation"] = digest_json(facts)
     return sources

@@ -141,7 +141,7 @@ def find_runs(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Give a BIDS folder.")
+        raise DataError(f"{root}: no such file or folder. Give a BIDS folder, or a NIfTI file.")
     raw, derived = _data_sets(root, derivatives)
     images = _bold_images(raw, derived)
     if not images:
@@ -149,6 +149,7 @@ def find_runs(
     chosen = _keep(images, "sub", subjects, root)
     chosen = _keep(chosen, "task", tasks, root)
     chosen = _in_space(chosen, space, root)
+    _check_tasks_of(films or {}, chosen, root)
     found = [_run(image, raw, derived, films or {}) for image in chosen]
     return sorted(_unique(found), key=lambda run: run.label)
 
@@ -201,6 +202,14 @@ def _keep(
             near = did_you_mean(value, there)
             raise DataError(f"{root}: no run of {entity}-{value}.{near}")
     return [name for name in images if name.entities.get(entity, "") in values]
+
+
+def _check_tasks_of(films: Mapping[str, Path | None], images: list[BidsName], root: Path) -> None:
+    there = {image.entities.get("task", "") for image in images}
+    for task in films:
+        if task not in there:
+            near = did_you_mean(task, there)
+            raise DataError(f"{root}: a film is given for task-{task}, which no run has.{near}")
 
 
 def _in_space(images: list[BidsName], space: str | None, root: Path) -> list[BidsName]:

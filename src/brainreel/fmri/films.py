@@ -67,7 +67,7 @@ def _shown_film(label: str, table: pd.DataFrame) -> tuple[str, Fraction] | None:
     if len(names) > 1:
         raise DataError(
             f"{label}: two films for one run, {names[0]} and {names[1]}. Split the run, or choose "
-            "one with films={task: path}."
+            "one with --film TASK=PATH."
         )
     if len(rows) > 1:
         raise DataError(
@@ -83,7 +83,7 @@ def _found(label: str, name: str, stimuli: Path) -> Path:
             return place
     raise DataError(
         f"{label}: the events name the film {name}, which is not in {stimuli}. Put it there, or "
-        "give films={task: path}."
+        "give it with --film TASK=PATH."
     )
 
 
@@ -100,7 +100,7 @@ def _film_of_task(label: str, image: BidsName, stimuli: Path) -> Path | None:
     if len(best) > 1:
         raise DataError(
             f"{label}: two films for one run, {best[0].name} and {best[1].name}. Name one in the "
-            "events' stim_file, or with films={task: path}."
+            "events' stim_file, or with --film TASK=PATH."
         )
     return best[0] if best else None
 

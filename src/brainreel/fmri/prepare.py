@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from brainreel.config import Config
-from brainreel.errors import BrainreelError, DataError, require_extra
+from brainreel.errors import BrainreelError, ConfigError, DataError, require_extra
 from brainreel.files import digest_json
 from brainreel.fmri.bids import Run
 from brainreel.fmri.bold import VoxelMask
@@ -95,7 +96,9 @@ def prepare(
     config = config or PrepareConfig()
     if backend == "dask":
         require_extra("distributed", "dask")
+    workers = _workers(n_jobs, backend)
     plans = plan_runs(runs, store, config)
+    is_new = not Path(store).exists()
     open_store(store)
     there = [is_current(plan.folder, plan.sources) for plan in plans]
     todo = [plan for plan, done in zip(plans, there, strict=True) if not done]
@@ -104,9 +107,12 @@ def prepare(
             note_paths(plan.folder, plan.sources)
     faults = [
         done
-        for done in _shown(_made(todo, n_jobs, backend), len(todo), progress)
+        for done in _shown(_made(todo, workers), len(todo), progress)
         if isinstance(done, BrainreelError)
     ]
+    if is_new and len(faults) == len(plans):
+        shutil.rmtree(store)  # nothing came of it
+        raise _joined(faults, len(plans))
     whole = {plan.run.label: plan.folder for plan in plans if plan.folder.is_dir()}
     update_index(Path(store), whole)
     if faults:
@@ -148,10 +154,13 @@ def _plan(
 ) -> RunPlan:
     n_dummy = run.n_dummy if config.n_dummy is None else config.n_dummy
     if image.n_volumes - n_dummy < 2:
-        raise DataError(
-            f"{run.bold}: {image.n_volumes} volumes less {n_dummy} dummies leave too few. "
-            "Give a smaller n_dummy."
-        )
+        told = f"a run of {image.n_volumes} volume is too short. Give the whole BOLD series"
+        if n_dummy:
+            told = (
+                f"{image.n_volumes} volumes less {n_dummy} dummies leave too few. Give a smaller "
+                "n_dummy"
+            )
+        raise DataError(f"{run.bold}: {told}.")
     facts = {
         "format": FORMAT,
         "options": config.options_digest(),
@@ -178,21 +187,25 @@ def _plan(
     )
 
 
-def _made(
-    todo: list[RunPlan], n_jobs: int | None, backend: str | None
-) -> Iterator[str | BrainreelError]:
-    """Make the runs, yielding each as it is done where the backend can."""
-    if not todo:
-        return
-    jobs = [joblib.delayed(try_to_make)(plan) for plan in todo]
-    gives_early = backend != "multiprocessing"
-    parallel = joblib.Parallel(
-        n_jobs=n_jobs,
-        backend=backend,
-        batch_size=1,
-        return_as="generator_unordered" if gives_early else "list",
-    )
-    yield from parallel(jobs)
+def _workers(n_jobs: int | None, backend: str | None) -> joblib.Parallel:
+    """Return joblib's pool, which gives runs as they are done where the backend can."""
+    if n_jobs == 0:
+        raise ConfigError("prepare: n_jobs cannot be 0. Give 1 or more, or -1 for all cores.")
+    try:
+        return joblib.Parallel(
+            n_jobs=n_jobs,
+            backend=backend,
+            batch_size=1,
+            return_as="list" if backend == "multiprocessing" else "generator_unordered",
+        )
+    except ValueError as problem:
+        raise ConfigError(f"prepare: joblib has no backend '{backend}' ({problem}).") from problem
+
+
+def _made(todo: list[RunPlan], workers: joblib.Parallel) -> Iterator[str | BrainreelError]:
+    """Make the runs, yielding the label or the fault of each."""
+    if todo:
+        yield from workers(joblib.delayed(try_to_make)(plan) for plan in todo)
 
 
 def _shown(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainreel.errors import DataError
+from brainreel.errors import DataError, did_you_mean
 from brainreel.files import digest_file, new_folder, read_json, write_json
 from brainreel.fmri.bold import Bold, Float32, VoxelMask
 from brainreel.fmri.images import load_mask
@@ -26,6 +26,7 @@ FORMAT = 1  # raised when the files of a prepared run change their meaning
 BOLD, MANIFEST, MASK = "bold.npy", "manifest.json", "mask.nii.gz"
 MOMENTS, CONFOUNDS = "moments.npz", "confounds.npy"
 _INDEX = "index.json"
+_AGAIN = "Delete its folder and prepare again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,16 @@ class PreparedRun:
 
     def bold(self) -> Bold:
         """Return the cleaned signal, (T, V) float32, memory-mapped and read-only."""
-        data = np.load(self.folder / BOLD, mmap_mode="r", allow_pickle=False)
+        path = self.folder / BOLD
+        try:
+            data = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as problem:
+            raise DataError(f"{path}: missing or broken. {_AGAIN}") from problem
+        if data.shape != (self.grid.n_trs, self.n_voxels):
+            raise DataError(
+                f"{path}: holds {data.shape}, not {self.grid.n_trs} TRs of {self.n_voxels} voxels. "
+                f"{_AGAIN}"
+            )
         return Bold(data, self.grid, self.mask)
 
     def clean(self, data: NDArray[np.floating]) -> Float32:
@@ -195,25 +205,33 @@ def read_store(
     runs = [read_run(folder) for folder in folders]
     if config_digest is not None:
         runs = [run for run in runs if run.config_digest.startswith(config_digest)]
-    runs = [
-        run
-        for run in sorted(runs, key=lambda run: run.label)
-        if _kept(run.subject, "sub", subjects) and _kept(run.task, "task", tasks)
-    ]
+    runs = _kept(runs, "sub", "subject", subjects, store)
+    runs = _kept(runs, "task", "task", tasks, store)
     _check_one_way(store, runs)
-    return runs
+    return sorted(runs, key=lambda run: run.label)
 
 
-def _kept(value: str, entity: str, wanted: Sequence[str] | None) -> bool:
+def _kept(
+    runs: list[PreparedRun],
+    entity: str,
+    attribute: str,
+    wanted: Sequence[str] | None,
+    store: Path,
+) -> list[PreparedRun]:
+    """Keep the runs of some people or tasks, each of which must be there."""
     if wanted is None:
-        return True
-    plain = value.removeprefix(f"{entity}-")
-    return plain in {item.removeprefix(f"{entity}-") for item in wanted}
+        return runs
+    values = {value.removeprefix(f"{entity}-") for value in wanted}
+    there = {getattr(run, attribute).removeprefix(f"{entity}-") for run in runs}
+    for value in sorted(values - there):
+        near = did_you_mean(value, there)
+        raise DataError(f"{store}: no prepared run of {entity}-{value}.{near}")
+    return [run for run in runs if getattr(run, attribute).removeprefix(f"{entity}-") in values]
 
 
 def _check_one_way(store: Path, runs: list[PreparedRun]) -> None:
     if not runs:
-        raise DataError(f"{store}: no prepared run fits. Prepare it first, or choose others.")
+        raise DataError(f"{store}: no prepared run fits prepared_with. Give another, or none.")
     ways = {run.config_digest: run.label for run in runs}
     if len(ways) > 1:
         one, other = list(ways.values())[:2]

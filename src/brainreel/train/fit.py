@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from brainreel.checkpoints.store import CONFIG, load_run, save_run
+from brainreel.checkpoints.store import CONFIG, WEIGHTS, load_run, save_run
 from brainreel.config import read_yaml, to_yaml
 from brainreel.data.samples import Fold, Series, Trials
 from brainreel.errors import CheckpointError, DataError, OutputError
@@ -15,7 +16,7 @@ from brainreel.files import new_folder, write_text
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
 from brainreel.train.task import Job, State
-from brainreel.train.trainer import is_first_process
+from brainreel.train.trainer import CHECKPOINTS, is_first_process
 
 PACKAGES = ("brainreel", "torch", "lightning", "numpy", "scipy", "nilearn", "himalaya")
 
@@ -77,9 +78,11 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
     stages = config.resolved_stages()
     data = stages[-1].data.open()
     _claim(folder, config, resume)
-    states: dict[str, State] = {}
-    for fold in data.folds:
-        states[fold.name] = _fit_stages(stages, data, fold, folder)
+    try:
+        states = {fold.name: _fit_stages(stages, data, fold, folder) for fold in data.folds}
+    except Exception:
+        _give_back(folder)
+        raise
     if not is_first_process():
         return FittedRun(config, data, states, folder)
     spec = stages[-1].task.spec(job_of(stages[-1], data, data.folds[0], folder))
@@ -95,10 +98,18 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
 
 
 def load_fitted(folder: Path) -> FittedRun:
-    """Load a fitted run and open its data."""
+    """Load a fitted run and open its data.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are damaged or do not fit the data's folds.
+    DataError
+        If the data is gone, or is not what the run was fitted on.
+    """
     stored = load_run(Path(folder))
     config = RunConfig.parse(stored.config, where=str(Path(folder) / CONFIG))
-    data = config.resolved_stages()[-1].data.open()
+    data = _opened_again(config, stored.digests, Path(folder))
     states: dict[str, State] = {fold.name: {} for fold in data.folds}
     for key, values in stored.arrays().items():
         fold, _, name = key.partition(":")
@@ -109,6 +120,27 @@ def load_fitted(folder: Path) -> FittedRun:
             )
         states[fold][name] = values
     return FittedRun(config, data, states, Path(folder))
+
+
+def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -> Series | Trials:
+    """Open the data of a fitted run, and refuse it where it has changed since the fit."""
+    try:
+        data = config.resolved_stages()[-1].data.open()
+    except DataError as problem:
+        where = folder / CONFIG
+        raise type(problem)(
+            f"{problem} If the data was moved, mend data.path in {where}."
+        ) from problem
+    known = {name: digest for name, digest in digests.items() if name != "weights"}
+    names = {**known, **data.sources}
+    changed = [name for name in names if known.get(name) != data.sources.get(name)]
+    if changed:
+        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
+        raise DataError(
+            f"{folder}: its data changed since the fit ({', '.join(changed[:2])}{more}), and "
+            "scores would mislead. Put the old data back, or fit again into another --out."
+        )
+    return data
 
 
 def job_of(
@@ -159,10 +191,24 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
     recipe = folder / CONFIG
     if not is_first_process():
         return
-    if not (resume and recipe.is_file()):
+    if not recipe.is_file():
         new_folder(folder)
         write_text(recipe, to_yaml(config.to_dict()))
-    elif read_yaml(recipe) != config.to_dict():
+        return
+    same = read_yaml(recipe) == config.to_dict()
+    if resume and not same:
         raise OutputError(
             f"{folder}: holds another run (its config.yaml differs). Choose another --out."
         )
+    if not resume:
+        broken = same and not (folder / WEIGHTS).is_file()
+        how = "Go on with it by --resume, or choose" if broken else "Choose"
+        kind = "this run, broken off" if broken else "a run already"
+        raise OutputError(f"{folder}: holds {kind}. {how} another --out.")
+
+
+def _give_back(folder: Path) -> None:
+    """Remove a folder in which a fit failed, unless it holds what `resume` or a reader needs."""
+    of_worth = (folder / WEIGHTS).is_file() or any(folder.rglob(f"{CHECKPOINTS}/*"))
+    if is_first_process() and not of_worth:
+        shutil.rmtree(folder, ignore_errors=True)
