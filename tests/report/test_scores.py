@@ -103,7 +103,7 @@ def test_errors_have_no_gauge_and_a_negative_score_starts_it() -> None:
 def test_meanings_name_each_score_and_ceiling_once() -> None:
     names = [name for name, _ in meanings(make_tables(card(), "voxel"))]
     assert names == [
-        "Correlation r, median voxel",
+        "Correlation r, all voxels",
         "Mean squared error",
         "10-way identification",
         "Ceiling: exact",

@@ -25,7 +25,7 @@ def test_a_score_key_comes_apart() -> None:
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("r_median", "Correlation r, median voxel"),
+        ("r_median", "Correlation r, all voxels"),
         ("r_reliable", "Correlation r, voxels with a ceiling"),
         ("significant_voxels", "Share of voxels with q < 0.05"),
         ("identification_10way/sub-02", "10-way identification"),

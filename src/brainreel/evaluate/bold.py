@@ -19,6 +19,7 @@ from brainreel.train.recipe import ScoringConfig
 
 Float64 = NDArray[np.float64]
 SIGNIFICANT_Q = 0.05
+# Over voxels that have a ceiling by the first estimator at hand: exact before inter-subject.
 RELIABLE = "r_reliable"
 
 
@@ -69,93 +70,115 @@ def score_person(
     seed
         Of resamples and surrogates; the same for all people of a run.
     """
-    predicted = centred(prediction.predicted, prediction.segment)
-    measured = centred(prediction.measured, prediction.segment)
-    block_trs = max(1, round(scoring.block_s / prediction.tr_s))
-    resampled, n_blocks = bootstrap_r(
-        predicted,
-        measured,
-        block_trs=block_trs,
-        n=scoring.n_bootstrap,
-        rng=np.random.default_rng([seed, 2]),
-        segments=prediction.segment,
-    )
-    samples = Resamples(np.asarray(resampled, dtype=np.float64), n_blocks)
-    tested = None
-    if scoring.n_permutations:
-        tested = block_permutation_p(
-            predicted,
-            measured,
-            n_permutations=scoring.n_permutations,
-            block_trs=block_trs,
-            rng=np.random.default_rng([seed, 1]),
-            segments=prediction.segment,
-        )
-    maps = _maps(predicted, measured, tested)
+    sides = Sides.of(prediction, scoring, seed)
+    tested = sides.tested(np.ones(prediction.measured.shape[1], dtype=np.bool_))
+    maps = sides.maps(tested)
     used = ~np.isnan(maps["r"])
     counts = {"n_voxels": used.size, "n_without_variance": int(np.count_nonzero(~used))}
-    scores = {
-        "r_median": samples.median(maps["r"], used, tested),
-        "r2_median": Measured(median_of(maps["r2"]).value, baseline=0.0),
-    }
-    if tested is not None:
-        scores["significant_voxels"] = Measured(float(np.mean(maps["q"][used] < SIGNIFICANT_Q)))
+    scores: dict[str, Measured] = {}
     shares: dict[str, Measured] = {}
     medians: dict[str, float] = {}
     for estimator, ceiling in ceilings.items():
         maps[f"ceiling_{estimator}"] = np.asarray(ceiling)
         reached = used & (np.nan_to_num(ceiling) >= scoring.ceiling_floor)
         counts[f"n_with_ceiling_{estimator}"] = int(np.count_nonzero(reached))
-        if reached.any():
-            name = f"{RELIABLE}|{estimator}"
-            medians[estimator] = float(np.median(ceiling[reached]))
-            shares[name] = samples.share(maps["r"], ceiling, scoring.ceiling_floor, reached)
-            scores.setdefault(RELIABLE, samples.median(maps["r"], reached))
-    scores |= identify_segments(prediction, scoring, block_trs, seed)
+        if not reached.any():
+            continue
+        medians[estimator] = float(np.median(ceiling[reached]))
+        shares[f"{RELIABLE}|{estimator}"] = sides.share(maps["r"], ceiling, reached)
+        if not scores:
+            scores[RELIABLE] = sides.median_r(maps["r"], reached, sides.tested(reached))
+            scores["r2_reliable"] = Measured(median_of(maps["r2"][reached]).value, baseline=0.0)
+    scores["r_median"] = sides.median_r(maps["r"], used, tested)
+    scores["r2_median"] = Measured(median_of(maps["r2"]).value, baseline=0.0)
+    if tested is not None and used.any():
+        found = float(np.mean(maps["q"][used] < SIGNIFICANT_Q))
+        scores["significant_voxels"] = Measured(found, baseline=0.0)
+    scores |= identify_segments(prediction, scoring, sides.block_trs, seed)
     return PersonScores(scores, shares, medians, maps, counts)
 
 
 @dataclass(frozen=True, eq=False)
-class Resamples:
-    """r of every voxel in every resample of time blocks.
+class Sides:
+    """Predicted and measured BOLD without the segments' means, and r in resamples of time blocks.
 
     Attributes
     ----------
-    r
-        (n, V).
-    n_blocks
-        Blocks in the data.
+    predicted, measured
+        (T, V).
+    segment
+        (T,) number of the test segment of each TR.
+    resampled
+        (n, V) r of every voxel in every resample.
+    n_blocks, block_trs
+        Blocks in the data, and their length.
+    scoring, seed
+        The protocol.
     """
 
-    r: Float64
+    predicted: Float64
+    measured: Float64
+    segment: NDArray[np.int64]
+    resampled: Float64
     n_blocks: int
+    block_trs: int
+    scoring: ScoringConfig
+    seed: int
 
-    def median(
-        self, r: Float64, chosen: NDArray[np.bool_], tested: PermutationResult | None = None
+    @classmethod
+    def of(cls, prediction: Prediction, scoring: ScoringConfig, seed: int) -> Sides:
+        """Centre and resample one person's predictions."""
+        predicted = centred(prediction.predicted, prediction.segment)
+        measured = centred(prediction.measured, prediction.segment)
+        block_trs = max(1, round(scoring.block_s / prediction.tr_s))
+        resampled, n_blocks = bootstrap_r(
+            predicted,
+            measured,
+            block_trs=block_trs,
+            n=scoring.n_bootstrap,
+            rng=np.random.default_rng([seed, 2]),
+            segments=prediction.segment,
+        )
+        wide = np.asarray(resampled, dtype=np.float64)
+        return cls(
+            predicted, measured, prediction.segment, wide, n_blocks, block_trs, scoring, seed
+        )
+
+    def tested(self, chosen: NDArray[np.bool_]) -> PermutationResult | None:
+        """Test the chosen voxels against surrogates; None where none are asked for."""
+        if not self.scoring.n_permutations:
+            return None
+        return block_permutation_p(
+            self.predicted[:, chosen],
+            self.measured[:, chosen],
+            n_permutations=self.scoring.n_permutations,
+            block_trs=self.block_trs,
+            rng=np.random.default_rng([self.seed, 1]),
+            segments=self.segment,
+        )
+
+    def maps(self, tested: PermutationResult | None) -> dict[str, Float64]:
+        """Return the numbers of each voxel that do not depend on a ceiling."""
+        r2 = r2_score_voxelwise(self.predicted, self.measured)
+        if tested is None:
+            return {"r": pearson_r(self.predicted, self.measured), "r2": r2}
+        q = fdr_bh(tested.p)
+        return {"r": tested.observed, "r2": r2, "p": tested.p, "p_max": tested.p_max, "q": q}
+
+    def median_r(
+        self, r: Float64, chosen: NDArray[np.bool_], tested: PermutationResult | None
     ) -> Measured:
         """Return the median r over the chosen voxels."""
         null = np.zeros(0) if tested is None else tested.null_median
         chance = float(null.mean()) if null.size else 0.0
         value = median_of(r[chosen]).value if chosen.any() else float("nan")
-        return Measured(value, _median_rows(self.r[:, chosen]), self.n_blocks, null, chance)
+        return Measured(value, _median_rows(self.resampled[:, chosen]), self.n_blocks, null, chance)
 
-    def share(
-        self, r: Float64, ceiling: Float64, floor: float, chosen: NDArray[np.bool_]
-    ) -> Measured:
+    def share(self, r: Float64, ceiling: Float64, chosen: NDArray[np.bool_]) -> Measured:
         """Return the median share of the ceiling over the chosen voxels."""
-        value = median_of(share_of_ceiling(r, ceiling, floor=floor)[chosen]).value
-        return Measured(value, _median_rows(self.r[:, chosen] / ceiling[chosen]), self.n_blocks)
-
-
-def _maps(
-    predicted: Float64, measured: Float64, tested: PermutationResult | None
-) -> dict[str, Float64]:
-    """Return the numbers of each voxel that do not depend on a ceiling."""
-    r2 = r2_score_voxelwise(predicted, measured)
-    if tested is None:
-        return {"r": pearson_r(predicted, measured), "r2": r2}
-    q = fdr_bh(tested.p)
-    return {"r": tested.observed, "r2": r2, "p": tested.p, "p_max": tested.p_max, "q": q}
+        shares = share_of_ceiling(r, ceiling, floor=self.scoring.ceiling_floor)
+        resampled = _median_rows(self.resampled[:, chosen] / ceiling[chosen])
+        return Measured(median_of(shares[chosen]).value, resampled, self.n_blocks)
 
 
 def centred(values: NDArray[np.floating], segment: NDArray[np.int64]) -> Float64:

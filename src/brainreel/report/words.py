@@ -41,6 +41,12 @@ _CEILINGS["inter_subject"] = _CEILINGS["leave_one_out"]
 # First match wins: pattern of the metric, its words, what it means.
 _METRICS: tuple[tuple[str, str, str], ...] = (
     (
+        r"r2_reliable",
+        "R², voxels with a ceiling",
+        "Share of a voxel's variance in test data that the prediction explains; the median over "
+        "voxels whose ceiling is high enough to divide by.",
+    ),
+    (
         r"r_reliable",
         "Correlation r, voxels with a ceiling",
         "Pearson correlation between the predicted and the measured time course of a voxel in "
@@ -48,7 +54,7 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"r_median|median_r",
-        "Correlation r, median voxel",
+        "Correlation r, all voxels",
         "Pearson correlation between the predicted and the measured time course of a voxel in "
         "test data, then the median over voxels.",
     ),
@@ -60,9 +66,9 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"r2_median|median_r2",
-        "R², median voxel",
+        "R², all voxels",
         "Share of a voxel's variance in test data that the prediction explains; below 0 it is "
-        "worse than the mean.",
+        "worse than the mean. The median over all voxels.",
     ),
     (
         r"significant|fdr",
