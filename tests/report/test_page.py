@@ -157,7 +157,7 @@ def test_regions_without_a_place_get_a_chart(regions: Page) -> None:
     assert "Six people" in regions.words
     assert "Region by region" in regions.words
     assert "Where in the brain" not in regions.words
-    assert "Correlation r, median region" in regions.words
+    assert "Correlation r, all regions" in regions.words
     assert "not at hand" not in regions.words
     assert "region 12" in regions.words
 

@@ -40,7 +40,7 @@ def test_scores_have_names_that_can_be_read(key: str, words: str) -> None:
 
 def test_regions_are_not_called_voxels() -> None:
     name = ScoreName.parse("r_median", "region")
-    assert name.words == "Correlation r, median region"
+    assert name.words == "Correlation r, all regions"
     assert "voxel" not in name.meaning
 
 
