@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from brainreel.cli.console import console
-from brainreel.config import options, to_yaml
+from brainreel.config import models_in, options, to_flow, to_yaml
 from brainreel.data.catalog import DataConfig
 from brainreel.data.splits import SeriesSplitConfig
 from brainreel.data.trial_splits import TrialSplitConfig
@@ -19,90 +21,123 @@ from brainreel.models.backbones import Backbone
 from brainreel.models.catalog import AnyModel
 from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
-from brainreel.train.recipe import RunConfig, ScoringConfig, read_recipe, recipe_names
+from brainreel.train.recipe import RunConfig, ScoringConfig, StageConfig, read_recipe, recipe_names
 from brainreel.train.trainer import TrainerConfig
 
-_FAMILIES: dict[str, Any] = {
-    "models": AnyModel,
-    "backbones": Backbone,
-    "tasks": AnyTask,
-    "data": DataConfig,
-    "splits of recordings": SeriesSplitConfig,
-    "splits of trials": TrialSplitConfig,
+# Title -> (the family, and where its options stand in a recipe).
+_FAMILIES: dict[str, tuple[Any, str]] = {
+    "models": (AnyModel, "model."),
+    "backbones": (Backbone, "model.backbone."),
+    "tasks": (AnyTask, "task."),
+    "data": (DataConfig, "data."),
+    "splits of recordings": (SeriesSplitConfig, "data.splits.0."),
+    "splits of trials": (TrialSplitConfig, "data.splits.0."),
 }
-_PARTS: dict[str, type[BaseModel]] = {
-    "run": RunConfig,
-    "optim": OptimConfig,
-    "trainer": TrainerConfig,
-    "scoring": ScoringConfig,
-    "prepare": PrepareConfig,
+_PARTS: dict[str, tuple[type[BaseModel], str]] = {
+    "run": (RunConfig, ""),
+    "optim": (OptimConfig, "optim."),
+    "trainer": (TrainerConfig, "trainer."),
+    "scoring": (ScoringConfig, "scoring."),
+    "stage": (StageConfig, "stages.0."),
+    "prepare": (PrepareConfig, ""),
 }
+_WIDEST = 100  # longer lines are hard to read
 
 
 def describe(name: str | None) -> None:
     """List everything, or print every option of one thing."""
+    known = things()
     if name is None:
         _print_everything()
-        return
-    things = dict(_things()) | _PARTS
-    if name in things:
-        print_options(name, things[name])
+    elif name in known:
+        print_options(name, *known[name])
     elif name in recipe_names():
-        console.print(to_yaml(read_recipe(name)), end="", markup=False)
+        console.print(to_yaml(read_recipe(name)), end="", markup=False, soft_wrap=True)
     else:
-        known = [*things, *recipe_names()]
-        raise ConfigError(f"nothing is called '{name}'.{did_you_mean(name, known)}")
+        near = did_you_mean(name, [*known, *recipe_names()])
+        raise ConfigError(f"nothing is called '{name}'.{near}")
+
+
+def things() -> Mapping[str, tuple[type[BaseModel], str]]:
+    """Return all that has options: name -> (config, where its options stand in a recipe)."""
+    found = {
+        name: (config, prefix)
+        for family, prefix in _FAMILIES.values()
+        for name, config in members(family)
+    }
+    return found | _PARTS
 
 
 def members(family: Any) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield (name, config) of every member of a discriminated union."""
-    for item in get_args(family):
-        if isinstance(item, type) and issubclass(item, BaseModel):
-            yield str(item.model_fields["name"].default), item
-        else:
-            yield from members(item)
+    for config in models_in(family):
+        yield str(config.model_fields["name"].default), config
 
 
-def print_options(name: str, config: type[BaseModel]) -> None:
-    """Print one row for each option: key, type, default, meaning."""
-    console.print(f"[bold]{name}[/]: {_first_line(config)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("option", "type", "default", "meaning"):
-        table.add_column(column, overflow="fold", ratio=3 if column == "meaning" else 1)
+def print_options(name: str, config: type[BaseModel], prefix: str) -> None:
+    """Print every option as it is typed, with its default, its kind and its meaning."""
+    width = min(console.width, _WIDEST)
+    console.print(Text.assemble((name, "bold"), f": {_first_line(config)}"), width=width)
+    if prefix and config.model_fields.get("name") and name not in _PARTS:
+        console.print(f"Chosen by {prefix}name={name}", style="dim")
+    for key, kind, default, meaning in option_rows(config, prefix):
+        console.print(
+            Text.assemble("\n", (key, "bold"), default, (f"   {kind}", "dim")), width=width
+        )
+        console.print(Padding(Text(meaning), (0, 0, 0, 4)), width=width)
+
+
+def option_rows(config: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (key, kind, default, meaning) of each option, those of groups within groups too."""
     for key, kind, default, meaning in options(config):
-        table.add_row(key, kind, _shown(default), meaning)
-    console.print(table)
+        inner = list(models_in(config.model_fields[key].annotation))
+        if key == "name" and kind == default:
+            continue  # the thing's own name
+        if not inner:
+            shown = "" if default == "required" else f"={to_flow(default)}"
+            yield prefix + key, "required" * (not shown) or kind, shown, meaning
+            continue
+        yield prefix + key, *_of_group(inner, default), meaning
+        if len(inner) == 1 and not _is_part(inner[0]):
+            yield from option_rows(inner[0], f"{prefix}{key}.")
 
 
-def _things() -> Iterator[tuple[str, type[BaseModel]]]:
-    for family in _FAMILIES.values():
-        yield from members(family)
+def _of_group(inner: list[type[BaseModel]], default: Any) -> tuple[str, str]:
+    """Return kind and default of an option that holds options."""
+    for name, (part, _) in _PARTS.items():
+        if inner == [part]:
+            return f"options: brainreel describe {name}", ""
+    if len(inner) == 1:
+        return "a group of options, as follows", "=none" * (default is None)
+    names = " | ".join(str(config.model_fields["name"].default) for config in inner)
+    if isinstance(default, tuple):
+        chosen = ", ".join(str(getattr(item, "name", "")) for item in default)
+        return f"list of {names}, each with its own options", f"=[{chosen}]" * bool(chosen)
+    chosen = str(getattr(default, "name", ""))
+    return f"{names}, each with its own options", f".name={chosen}" * bool(chosen)
+
+
+def _is_part(config: type[BaseModel]) -> bool:
+    return any(config is part for part, _ in _PARTS.values())
 
 
 def _print_everything() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for family, union in _FAMILIES.items():
-        table.add_row(family, "")
-        for name, config in members(union):
+    for title, (family, _) in _FAMILIES.items():
+        table.add_row(title, "")
+        for name, config in members(family):
             table.add_row(f"  {name}", _first_line(config))
     table.add_row("parts of a run", "")
-    for name, config in _PARTS.items():
+    for name, (config, _) in _PARTS.items():
         table.add_row(f"  {name}", _first_line(config))
     table.add_row("recipes", "")
     for name in recipe_names():
         table.add_row(f"  {name}", str(read_recipe(name).get("title", "")))
-    console.print(table)
-    console.print("Every option of one: brainreel describe NAME")
+    console.print(table, width=min(console.width, _WIDEST))
+    console.print("\nEvery option of one, or a whole recipe: brainreel describe NAME")
 
 
 def _first_line(config: type[BaseModel]) -> str:
     return (config.__doc__ or "").strip().splitlines()[0]
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, BaseModel):
-        name = getattr(default, "name", "")
-        return f"name={name}" if name else "see its own"
-    return "–" if default in ((), {}, None, "") else str(default)

@@ -20,7 +20,7 @@ def run(recipe: str, overrides: Sequence[str], out: Path, dry_run: bool, resume:
     """Fit, evaluate and report; print the table."""
     config = resolve(recipe, overrides)
     if dry_run:
-        console.print(to_yaml(config.to_dict()), end="", markup=False)
+        console.print(to_yaml(config.to_dict()), end="", markup=False, soft_wrap=True)
         return
     card = run_in_one_go(config, out, resume=resume)
     print_scores([(out.name, card)])
