@@ -27,7 +27,10 @@ contracts: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --durations 10
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10
+
+docs: $(STAMP)
+	$(BIN)/python docs/run_docs.py
 
 clean:
 	rm -rf $(VENV) quickstart .mypy_cache .ruff_cache .pytest_cache
