@@ -94,7 +94,7 @@ truth = simulate_study(
 # map of time, P, and the same P is applied to the truth.
 
 store = Path(scratch.name) / "store"
-options = PrepareConfig.parse({"clean": {"confounds": ["motion"]}}, where="gallery")
+options = PrepareConfig.parse({"clean": {"confounds": ["motion:basic"]}}, where="gallery")
 prepare(find_runs(study), store, options)
 run = read_store(store)[-1]  # the third film, which will be the test
 known = truth.run(run.label)

@@ -95,7 +95,7 @@ truth = simulate_study(
 runs = find_runs(study)
 print(f"{runs[0].label}: film_start_s = {float(runs[0].film_start_s):g}")
 store = Path(scratch.name) / "store"
-options = PrepareConfig.parse({"clean": {"confounds": ["motion"]}}, where="gallery")
+options = PrepareConfig.parse({"clean": {"confounds": ["motion:basic"]}}, where="gallery")
 prepare(runs, store, options)
 train, test = read_store(store)
 grid: TrGrid = test.grid
