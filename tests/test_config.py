@@ -22,6 +22,7 @@ class Deep(Config):
     """A list or a number."""
     odd: int = 1
     label: str = "wide"
+    precision: Literal["32", "bf16"] = "32"
 
     @field_validator("odd")
     @classmethod
@@ -63,6 +64,14 @@ def test_none_is_nothing_and_nothing_is_empty_text() -> None:
         "d": "none",
     }
     assert Deep.parse({"name": "deep", "label": None}).label == ""
+
+
+def test_a_number_is_text_where_text_is_wanted() -> None:
+    given = override({"name": "deep"}, ["precision=32"])
+    assert Deep.parse(given).precision == "32"
+    assert override({}, ["a='1e-4'", "b=1e-4"]) == {"a": "1e-4", "b": 1e-4}
+    with pytest.raises(ConfigError, match="'precision' should be '32' or 'bf16' .given: 16"):
+        Deep.parse({"name": "deep", "precision": 16})
 
 
 def test_another_member_of_the_family_drops_the_old_options() -> None:

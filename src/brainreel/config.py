@@ -5,11 +5,13 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from brainreel.errors import ConfigError, did_you_mean
 from brainreel.files import digest_json
@@ -29,14 +31,11 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_empty_text(cls, content: Any) -> Any:
-        """Read `key:` or `key=` without a value as empty text where text is wanted."""
+    def _as_text(cls, content: Any) -> Any:
+        """Where text is wanted, read nothing (`key:`) as empty, and 32 as "32" if that is known."""
         if not isinstance(content, Mapping):
             return content
-        texts = {name for name, info in cls.model_fields.items() if info.annotation is str}
-        return {
-            key: "" if value is None and key in texts else value for key, value in content.items()
-        }
+        return {key: _texted(cls.model_fields.get(key), value) for key, value in content.items()}
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], *, where: str = "config") -> Self:
@@ -54,6 +53,15 @@ class Config(BaseModel):
     def digest(self) -> str:
         """Return the SHA-256 of the resolved configuration."""
         return digest_json(self.to_dict())
+
+
+def _texted(info: FieldInfo | None, value: Any) -> Any:
+    if info is None or isinstance(value, str):
+        return value
+    if info.annotation is str and value is None:
+        return ""
+    known = get_args(info.annotation) if get_origin(info.annotation) is typing.Literal else ()
+    return str(value) if value not in known and str(value) in known else value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -80,6 +88,15 @@ def to_yaml(content: Mapping[str, Any]) -> str:
     return text
 
 
+def to_flow(value: Any) -> str:
+    """Return a value as it is typed in an override: `none`, `true`, `[1, 2]`, `0.001`."""
+    if value is None:
+        return "none"
+    plain = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(plain, default_flow_style=True, width=10**6)
+    return text.strip().removesuffix("\n...")
+
+
 def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Return a copy of a mapping with `key.sub=value` assignments applied (values are YAML).
 
@@ -91,20 +108,19 @@ def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str
         if not sign or not dotted:
             raise ConfigError(f"'{assignment}' is no override. Write key.sub=value.")
         try:
-            value = None if text.strip() == "none" else yaml.safe_load(text)
+            value = _read_value(text.strip())
         except yaml.YAMLError as problem:
             raise ConfigError(f"'{assignment}': the value is not valid YAML.") from problem
-        _assign(result, dotted.split("."), _number(value), assignment)
+        _assign(result, dotted.split("."), value, assignment)
     return result
 
 
-def _number(value: Any) -> Any:
-    """Read `1e-4`, which YAML 1.1 takes for text, as the number it is."""
-    if isinstance(value, str) and value[:1] in "+-.0123456789":
-        try:
-            return float(value)
-        except ValueError:
-            return value
+def _read_value(text: str) -> Any:
+    """Read YAML, and besides `none` as nothing and `1e-4`, text to YAML 1.1, as a number."""
+    value = None if text == "none" else yaml.safe_load(text)
+    if value == text and text[:1] in "+-.0123456789":
+        with suppress(ValueError):
+            return float(text)
     return value
 
 
@@ -158,8 +174,11 @@ def _type_name(annotation: Any) -> str:
         return _type_name(get_args(annotation)[0])
     if origin is typing.Literal:
         return " | ".join(str(item) for item in get_args(annotation))
+    if origin is tuple:
+        items = [_type_name(i) for i in get_args(annotation) if i is not Ellipsis]
+        return f"list of {items[0]}" if len(set(items)) == 1 else f"[{', '.join(items)}]"
     if origin is not None:
-        inner = ", ".join(_type_name(i) for i in get_args(annotation) if i is not Ellipsis)
+        inner = ", ".join(_type_name(item) for item in get_args(annotation))
         return f"{origin.__name__} of {inner}"
     return getattr(annotation, "__name__", str(annotation))
 
@@ -214,7 +233,7 @@ def _family(owner: type[BaseModel] | None, key: str) -> list[str]:
     """Return the names of the configs that a key chooses among, or nothing."""
     if owner is None or key not in owner.model_fields:
         return []
-    models = _models_in(owner.model_fields[key].annotation)
+    models = models_in(owner.model_fields[key].annotation)
     tags = (model.model_fields.get("name") for model in models)
     return [str(tag.default) for tag in tags if tag is not None]
 
@@ -248,15 +267,16 @@ def _step(value: Any, part: int | str) -> Any:
 def _child(owner: type[BaseModel], part: int | str, value: Any) -> type[BaseModel] | None:
     if isinstance(part, int) or part not in owner.model_fields:
         return owner
-    for candidate in _models_in(owner.model_fields[str(part)].annotation):
+    for candidate in models_in(owner.model_fields[str(part)].annotation):
         tag = candidate.model_fields.get("name")
         if tag is None or not isinstance(value, Mapping) or tag.default == value.get("name"):
             return candidate
     return None
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the configs that a field's type names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models_in(inner)
+        yield from models_in(inner)

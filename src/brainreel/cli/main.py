@@ -185,7 +185,11 @@ def _common(
 
 def main() -> None:
     """Run the command line: a user's error is one sentence on stderr and exit status 2."""
-    sys.exit(guarded(lambda: app(sys.argv[1:] or ["--help"], standalone_mode=False)))
+    sys.exit(guarded(lambda: _called(sys.argv[1:])))
+
+
+def _called(args: list[str]) -> Any:
+    return app(args or ["--help"], prog_name="brainreel", standalone_mode=False)
 
 
 def guarded(call: Callable[[], Any]) -> int:
