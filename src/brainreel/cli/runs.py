@@ -8,10 +8,10 @@ from pathlib import Path
 from brainreel.cli.console import console, print_scores
 from brainreel.config import to_yaml
 from brainreel.evaluate.run import evaluate as evaluate_run
-from brainreel.evaluate.scorecard import Scorecard
 from brainreel.report.page import write_report
 from brainreel.train.fit import fit as fit_run
-from brainreel.train.recipe import RunConfig, resolve
+from brainreel.train.recipe import resolve
+from brainreel.train.trainer import is_first_process
 
 PAGE = "report.html"
 
@@ -22,23 +22,18 @@ def run(recipe: str, overrides: Sequence[str], out: Path, dry_run: bool, resume:
     if dry_run:
         console.print(to_yaml(config.to_dict()), end="", markup=False, soft_wrap=True)
         return
-    card = run_in_one_go(config, out, resume=resume)
-    print_scores([(out.name, card)])
-    console.print(f"The page: {out / PAGE}")
-
-
-def run_in_one_go(config: RunConfig, out: Path, *, resume: bool = False) -> Scorecard:
-    """Fit, evaluate and write the page of one run."""
     fit_run(config, out, resume=resume)
-    card = evaluate_run(out)
-    write_report([out], out / PAGE)
-    return card
+    # On several devices this command runs once on each; the first one goes on alone.
+    if is_first_process():
+        evaluate(out)
+        report([out], None)
 
 
 def fit(recipe: str, overrides: Sequence[str], out: Path, resume: bool) -> None:
     """Fit alone."""
     fit_run(resolve(recipe, overrides), out, resume=resume)
-    console.print(f"Fitted into {out}. Next: brainreel evaluate {out}")
+    if is_first_process():
+        console.print(f"Fitted into {out}. Next: brainreel evaluate {out}")
 
 
 def evaluate(folder: Path) -> None:
