@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from brainreel.evaluate.bold import centred, score_person
-from brainreel.evaluate.ceilings import inter_subject
+from brainreel.evaluate.ceilings import inter_subject, repeats
 from brainreel.evaluate.parts import mean_over_people
 from brainreel.fmri.bold import VoxelMask
 from brainreel.train.predictions import Prediction
@@ -121,3 +121,25 @@ def test_people_in_other_spaces_or_at_other_times_are_not_compared() -> None:
     there = prediction(5, subject="sub-5", mask=VoxelMask(inside, np.eye(4)))
     assert set(inter_subject([*people, later, there], [])) == {"sub-1", "sub-2", "sub-3"}
     assert inter_subject(people[:2], []) == {}
+
+
+def test_repeats_of_a_film_give_ceilings_and_other_films_do_not() -> None:
+    """Two runs of one film: the ceiling is the root of what the runs have in common."""
+    assert repeats(prediction()) == {}
+    rng = np.random.default_rng(3)
+    n = 20000
+    signal = rng.standard_normal((n, 3)) * [1.0, 0.5, 0.0]
+    runs = np.concatenate([signal + rng.standard_normal((n, 3)) for _ in range(2)])
+    item = prediction(
+        predicted=runs.astype(np.float32),
+        measured=runs.astype(np.float32),
+        segment=np.repeat([0, 1], n),
+        film_time_s=np.tile(np.arange(n) * 1.5, 2),
+        stimuli=("a", "a"),
+    )
+    found = repeats(item)
+    assert set(found) == {"split_half", "repeats"}
+    expected = np.sqrt([1 / 2, 0.25 / 1.25])
+    for ceiling in found.values():
+        np.testing.assert_allclose(ceiling[:2], expected, atol=0.03)
+        assert np.nan_to_num(ceiling[2]) < 0.2

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from brainreel.errors import DataError
 from brainreel.evaluate.bold import centred
 from brainreel.fmri.store import PreparedRun
-from brainreel.metrics.ceiling import leave_one_out_ceiling
+from brainreel.metrics.ceiling import (
+    leave_one_out_ceiling,
+    repeat_ceiling,
+    split_half_ceiling,
+)
 from brainreel.simulate.truth import CeilingSums, read_truth
 from brainreel.train.predictions import Prediction
 
@@ -52,6 +56,28 @@ def _place_and_time(item: Prediction) -> tuple[object, ...]:
     mask = None if item.mask is None else (item.mask.inside.tobytes(), item.mask.affine.tobytes())
     times = (item.film_time_s.tobytes(), item.segment.tobytes())
     return (item.stimuli, times, item.names, item.measured.shape[1], mask)
+
+
+def repeats(prediction: Prediction) -> dict[str, Float64]:
+    """Return the ceilings (V,) that repeats of a stimulus in the test part give, if there are any.
+
+    Test segments of one stimulus at the same film times are repeats. Stimuli are joined in time,
+    each with as many repeats as the one that has fewest. Both estimators are for a single
+    presentation, as the scores are.
+    """
+    shown: dict[tuple[str, bytes], list[Float64]] = {}
+    measured = centred(prediction.measured, prediction.segment)
+    for number, stimulus in enumerate(prediction.stimuli):
+        rows = prediction.segment == number
+        times = prediction.film_time_s[rows].tobytes()
+        shown.setdefault((stimulus, times), []).append(measured[rows])
+    repeated = [parts for parts in shown.values() if len(parts) > 1]
+    if not repeated:
+        return {}
+    fewest = min(len(parts) for parts in repeated)
+    stacked = np.concatenate([np.stack(parts[:fewest]) for parts in repeated], axis=1)
+    found = (split_half_ceiling(stacked), repeat_ceiling(stacked))
+    return {ceiling.estimator: ceiling.r for ceiling in found}
 
 
 def exact(prediction: Prediction, runs: Mapping[str, PreparedRun], study: Path) -> Float64:

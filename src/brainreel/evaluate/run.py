@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from brainreel.data.films import FilmsData
 from brainreel.data.samples import Fold, Series, Trials
 from brainreel.errors import DataError
 from brainreel.evaluate.bold import PersonScores, score_person
-from brainreel.evaluate.ceilings import Float64, exact, inter_subject
+from brainreel.evaluate.ceilings import Float64, exact, inter_subject, repeats
 from brainreel.evaluate.parts import Measured, card_of, mean_over_people
 from brainreel.evaluate.pictures import score_pictures
 from brainreel.evaluate.scorecard import Scorecard
@@ -32,6 +33,22 @@ CARD = "scorecard.json"
 PREDICTIONS = "predictions"
 
 
+def check_scoring(config: RunConfig) -> None:
+    """Refuse, before anything is fitted, scoring that could not be done afterwards.
+
+    Raises
+    ------
+    DataError
+        If `scoring.truth` is no simulated study.
+    """
+    truth = config.scoring.truth
+    if truth is not None and not (truth / "derivatives" / "truth").is_dir():
+        raise DataError(
+            f"{truth}: no simulated study (it has no derivatives/truth). Give scoring.truth the "
+            "folder that `brainreel simulate` made, or leave it out."
+        )
+
+
 def evaluate(folder: Path) -> Scorecard:
     """Predict the test part of every fold of a fitted run and score it.
 
@@ -48,6 +65,7 @@ def evaluate(folder: Path) -> Scorecard:
         As it stands in the file.
     """
     run = load_fitted(folder)
+    check_scoring(run.config)
     predictions = run.predict()
     home = Path(folder) / PREDICTIONS
     save_predictions(home, predictions)
@@ -92,12 +110,13 @@ def _ceilings(
 ) -> dict[str, dict[str, Float64]]:
     """Return the ceilings of each person, the exact one first where it is known."""
     found: dict[str, dict[str, Float64]] = {item.subject: {} for item in people}
-    if config.scoring.truth is not None:
-        if config.data.name != "films":
-            raise DataError("scoring.truth is for simulated film studies; this data is not one.")
-        runs = {run.label: run for run in read_store(config.data.path)}
+    if config.scoring.truth is not None and isinstance(config.data, FilmsData):
+        prepared = read_store(config.data.path, config_digest=config.data.prepared_with or None)
+        runs = {run.label: run for run in prepared}
         for item in people:
             found[item.subject]["exact"] = exact(item, runs, config.scoring.truth)
+    for item in people:
+        found[item.subject] |= repeats(item)
     for subject, ceiling in inter_subject(people, groups).items():
         found[subject]["inter_subject"] = ceiling
     return found

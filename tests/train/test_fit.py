@@ -1,0 +1,112 @@
+"""A run from recipe to folder and back: stages, folds, folders in use."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainreel.config import override
+from brainreel.errors import CheckpointError, ConfigError, OutputError
+from brainreel.fmri.bids import find_runs
+from brainreel.fmri.prepare import prepare
+from brainreel.simulate.study import StudyConfig, simulate_study
+from brainreel.train.fit import fit, load_fitted
+from brainreel.train.recipe import RunConfig, read_recipe, recipe_names, resolve
+
+SMALL = [
+    "model.hrf_window_s=3",
+    "model.features=4",
+    "model.backbone={name: vit, width: 8, depth: 1, heads: 2}",
+    "task.windows={height: 16, width: 16, frames_per_tr: 2, window_trs: 6}",
+    "trainer={max_epochs: 2, progress: false, checkpoint_every_steps: 1}",
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fit")
+    config = StudyConfig(
+        n_subjects=1,
+        n_films=2,
+        film_duration_s=24,
+        voxel_size_mm=30,
+        frame_size=(32, 32),
+        n_train_pictures=0,
+        n_test_pictures=0,
+    )
+    simulate_study(root / "study", config)
+    prepare(find_runs(root / "study"), root / "store")
+    return root / "store"
+
+
+def recipe(store: Path, *more: str) -> RunConfig:
+    return resolve("film_encoding", [f"data.path={store}", *SMALL, *more])
+
+
+def same(one: dict[str, np.ndarray], two: dict[str, np.ndarray], **tolerance: float) -> bool:
+    return one.keys() == two.keys() and all(
+        np.allclose(one[name], two[name], **tolerance) for name in one
+    )
+
+
+def test_stages_hand_their_weights_on(store: Path, tmp_path: Path) -> None:
+    """A second stage that hardly moves ends where the first one did; a third of two epochs not."""
+    alone = fit(recipe(store), tmp_path / "alone").states["hold_out_stimulus"]
+    content = recipe(store).to_dict()
+    still = {"lr": 1e-9, "weight_decay": 0}
+    content["stages"] = [{}, {"optim": still}]
+    staged = RunConfig.parse(content)
+    two = fit(staged, tmp_path / "two").states["hold_out_stimulus"]
+    assert same(alone, two, atol=1e-6)
+    assert not same(alone, two, atol=0)
+    assert (tmp_path / "two" / "stage-1" / "metrics.csv").is_file()
+    assert (tmp_path / "two" / "stage-2" / "metrics.csv").is_file()
+    fresh = fit(recipe(store, "optim.lr=1e-9", "optim.weight_decay=0"), tmp_path / "fresh")
+    assert not same(alone, fresh.states["hold_out_stimulus"], atol=1e-3)
+
+
+def test_a_loaded_run_predicts_what_the_fitted_one_does(store: Path, tmp_path: Path) -> None:
+    fitted = fit(recipe(store), tmp_path / "run")
+    loaded = load_fitted(tmp_path / "run")
+    assert loaded.config == fitted.config
+    for one, two in zip(fitted.predict(), loaded.predict(), strict=True):
+        np.testing.assert_array_equal(one.predicted, two.predicted)
+
+
+def test_every_fold_keeps_weights_of_its_own(store: Path, tmp_path: Path) -> None:
+    blocks = "data.splits=[{name: blocks, n_folds: 2, gap_s: 3}]"
+    more = ["task.last_delay_s=3", "task.features=[luminance]", blocks]
+    config = resolve("film_ridge", [f"data.path={store}", *more])
+    fitted = fit(config, tmp_path / "run")
+    assert list(fitted.states) == ["blocks-1", "blocks-2"]
+    loaded = load_fitted(tmp_path / "run")
+    assert all(same(fitted.states[f], loaded.states[f], atol=0) for f in fitted.states)
+    assert {item.fold for item in loaded.predict()} == {"blocks-1", "blocks-2"}
+
+
+def test_a_folder_in_use_is_refused_and_another_run_is_not_resumed(
+    store: Path, tmp_path: Path
+) -> None:
+    fit(recipe(store), tmp_path / "run")
+    with pytest.raises(OutputError, match="run: holds a run already"):
+        fit(recipe(store), tmp_path / "run")
+    with pytest.raises((OutputError, CheckpointError), match="another run"):
+        fit(recipe(store, "seed=5"), tmp_path / "run", resume=True)
+    before = load_fitted(tmp_path / "run").states["hold_out_stimulus"]
+    again = fit(recipe(store), tmp_path / "run", resume=True).states["hold_out_stimulus"]
+    assert same(before, again, atol=0)
+
+
+def test_tasks_refuse_what_they_cannot_use() -> None:
+    content = override(read_recipe("film_ridge"), ["data.path=x", "model.name=encoding"])
+    with pytest.raises(ConfigError, match="task 'feature_ridge' cannot use model 'encoding'"):
+        RunConfig.parse(content)
+    with pytest.raises(ConfigError, match="no shipped recipe. Did you mean 'film_ridge'"):
+        read_recipe("film_rigde")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_says_what_it_asks(name: str) -> None:
+    content = read_recipe(name)
+    assert content["title"]
+    assert len(content["about"]) > 60
