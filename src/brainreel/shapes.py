@@ -119,6 +119,8 @@ class DataSpec:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DataSpec:
         """Rebuild a spec from `to_json`; an unknown fact is an error that names it."""
+        if not isinstance(content, Mapping):
+            raise DataError("spec: should be a mapping of facts.")
         known = {item.name for item in fields(cls)}
         for key in content:
             if key not in known:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from brainreel.config import read_yaml, to_yaml
-from brainreel.errors import CheckpointError, OutputError
+from brainreel.errors import CheckpointError, DataError, OutputError
 from brainreel.files import digest_file, read_json, write_aside, write_json, write_text
 from brainreel.shapes import DataSpec
 
@@ -107,9 +107,15 @@ def load_run(folder: Path) -> StoredRun:
             f"{folder / WEIGHTS}: is not the file that the fit wrote (its SHA-256 differs). "
             "Fit again, or restore the file."
         )
+    try:
+        spec = DataSpec.from_json(read_json(folder / SPEC))
+    except (TypeError, DataError) as problem:
+        raise CheckpointError(
+            f"{folder / SPEC}: not what a fit writes there. Fit again."
+        ) from problem
     return StoredRun(
         config=read_yaml(folder / CONFIG),
-        spec=DataSpec.from_json(read_json(folder / SPEC)),
+        spec=spec,
         state=state,
         versions=told["versions"],
         digests=told["digests"],

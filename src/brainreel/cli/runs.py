@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brainreel.cli.console import console, print_scores
 from brainreel.config import to_yaml
+from brainreel.evaluate.run import check_scoring
 from brainreel.evaluate.run import evaluate as evaluate_run
 from brainreel.report.page import write_report
 from brainreel.train.fit import fit as fit_run
@@ -22,6 +23,7 @@ def run(recipe: str, overrides: Sequence[str], out: Path, dry_run: bool, resume:
     if dry_run:
         console.print(to_yaml(config.to_dict()), end="", markup=False, soft_wrap=True)
         return
+    check_scoring(config)
     fit_run(config, out, resume=resume)
     # On several devices this command runs once on each; the first one goes on alone.
     if is_first_process():

@@ -104,8 +104,7 @@ class SeriesData(Config):
         """
         bold = self._bold()
         n_people, n_trs, n_voxels = bold.shape
-        tr_s = self.tr_s if isinstance(self.tr_s, float) else read_scalar(self.path, self.tr_s)
-        grid = TrGrid.of_scan(tr_s, n_trs, film_start_s=self.film_start_s, n_dummy=self.n_dummy)
+        grid = self._grid(n_trs)
         subjects = self._names(self.subjects_key, n_people, "people")
         people = _People(
             subjects or tuple(f"sub-{i + 1:02d}" for i in range(n_people)),
@@ -120,6 +119,16 @@ class SeriesData(Config):
             notes.append(f"Negative control: the stimulus was shifted by {self.shift_s:g} s.")
         folds = make_folds(recordings, self.splits)
         return Series(tuple(recordings), folds, self._sources(), tuple(notes))
+
+    def _grid(self, n_trs: int) -> TrGrid:
+        """Return the clock of the TRs."""
+        tr_s = self.tr_s if isinstance(self.tr_s, float) else read_scalar(self.path, self.tr_s)
+        try:
+            return TrGrid.of_scan(tr_s, n_trs, film_start_s=self.film_start_s, n_dummy=self.n_dummy)
+        except DataError as problem:
+            raise DataError(
+                f"{self.path}: {problem} Give another data.tr_s or bold_key."
+            ) from problem
 
     def _bold(self) -> Float32:
         """Return the signal as (people, time, voxels)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from brainreel.checkpoints.store import CONFIG, WEIGHTS, load_run, save_run
+from brainreel.checkpoints.store import CONFIG, VERSIONS, load_run, save_run
 from brainreel.config import read_yaml, to_yaml
 from brainreel.data.samples import Fold, Series, Trials
 from brainreel.errors import CheckpointError, DataError, OutputError
@@ -75,25 +75,28 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
         If the folder is in use, or holds another run.
     """
     folder = Path(folder)
-    stages = config.resolved_stages()
-    data = stages[-1].data.open()
+    data = config.resolved_stages()[-1].data.open()
     _claim(folder, config, resume)
     try:
-        states = {fold.name: _fit_stages(stages, data, fold, folder) for fold in data.folds}
+        return _fit_and_save(config, data, folder)
     except Exception:
         _give_back(folder)
         raise
-    if not is_first_process():
-        return FittedRun(config, data, states, folder)
-    spec = stages[-1].task.spec(job_of(stages[-1], data, data.folds[0], folder))
-    save_run(
-        folder,
-        config.to_dict(),
-        spec,
-        {f"{fold}:{name}": v for fold, state in states.items() for name, v in state.items()},
-        versions={name: version(name) for name in PACKAGES},
-        digests=dict(data.sources),
-    )
+
+
+def _fit_and_save(config: RunConfig, data: Series | Trials, folder: Path) -> FittedRun:
+    stages = config.resolved_stages()
+    states = {fold.name: _fit_stages(stages, data, fold, folder) for fold in data.folds}
+    if is_first_process():
+        spec = stages[-1].task.spec(job_of(stages[-1], data, data.folds[0], folder))
+        save_run(
+            folder,
+            config.to_dict(),
+            spec,
+            {f"{fold}:{name}": v for fold, state in states.items() for name, v in state.items()},
+            versions={name: version(name) for name in PACKAGES},
+            digests=dict(data.sources),
+        )
     return FittedRun(config, data, states, folder)
 
 
@@ -124,13 +127,13 @@ def load_fitted(folder: Path) -> FittedRun:
 
 def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -> Series | Trials:
     """Open the data of a fitted run, and refuse it where it has changed since the fit."""
-    try:
-        data = config.resolved_stages()[-1].data.open()
-    except DataError as problem:
-        where = folder / CONFIG
-        raise type(problem)(
-            f"{problem} If the data was moved, mend data.path in {where}."
-        ) from problem
+    wanted = config.resolved_stages()[-1].data
+    if not wanted.path.exists():
+        raise DataError(
+            f"{wanted.path}: the data that {folder} was fitted on is not there. Put it back, or "
+            f"give its new place as data.path in {folder / CONFIG}."
+        )
+    data = wanted.open()
     known = {name: digest for name, digest in digests.items() if name != "weights"}
     names = {**known, **data.sources}
     changed = [name for name in names if known.get(name) != data.sources.get(name)]
@@ -201,7 +204,7 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
             f"{folder}: holds another run (its config.yaml differs). Choose another --out."
         )
     if not resume:
-        broken = same and not (folder / WEIGHTS).is_file()
+        broken = same and not (folder / VERSIONS).is_file()
         how = "Go on with it by --resume, or choose" if broken else "Choose"
         kind = "this run, broken off" if broken else "a run already"
         raise OutputError(f"{folder}: holds {kind}. {how} another --out.")
@@ -209,6 +212,7 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
 
 def _give_back(folder: Path) -> None:
     """Remove a folder in which a fit failed, unless it holds what `resume` or a reader needs."""
-    of_worth = (folder / WEIGHTS).is_file() or any(folder.rglob(f"{CHECKPOINTS}/*"))
+    # The versions are written last, when all else of a run is whole.
+    of_worth = (folder / VERSIONS).is_file() or any(folder.rglob(f"{CHECKPOINTS}/*"))
     if is_first_process() and not of_worth:
         shutil.rmtree(folder, ignore_errors=True)

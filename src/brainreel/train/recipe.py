@@ -86,6 +86,12 @@ class RunConfig(Config):
             stage.task.check_fits(stage.data.name, stage.model.name)
         return self
 
+    @model_validator(mode="after")
+    def _truth_is_of_films(self) -> RunConfig:
+        if self.scoring.truth is not None and self.data.name != "films":
+            raise ValueError("scoring.truth is for simulated film studies; leave it out")
+        return self
+
     def resolved_stages(self) -> tuple[RunConfig, ...]:
         """Return each stage as a run of its own, with the common settings filled in."""
         if not self.stages:
