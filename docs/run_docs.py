@@ -30,7 +30,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = (
-    "src", "gallery", "benchmarks", "README.md", "Makefile", "pyproject.toml", "constraints.txt",
+    "src", "tests", "gallery", "benchmarks", "docs",
+    "README.md", "Makefile", "pyproject.toml", "constraints.txt",
 )  # fmt: skip
 _FENCE = re.compile(r"^(`{3,})(\w*)[ \t]*(.*)$")
 _SHELL = ("console", "bash", "sh")
