@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from brainreel.config import Config
-from brainreel.errors import BrainreelError, ConfigError, DataError, require_extra
+from brainreel.errors import BrainreelError, DataError
 from brainreel.files import digest_json
 from brainreel.fmri.bids import Run
 from brainreel.fmri.bold import VoxelMask
@@ -31,6 +31,7 @@ from brainreel.fmri.store import (
     read_store,
     update_index,
 )
+from brainreel.fmri.workers import workers
 
 __all__ = ["PrepareConfig", "PreparedRun", "plan_runs", "prepare", "read_run", "read_store"]
 
@@ -94,22 +95,18 @@ def prepare(
         Naming the first run that could not be prepared.
     """
     config = config or PrepareConfig()
-    if backend == "dask":
-        require_extra("distributed", "dask")
-    workers = _workers(n_jobs, backend)
     plans = plan_runs(runs, store, config)
     is_new = not Path(store).exists()
-    open_store(store)
-    there = [is_current(plan.folder, plan.sources) for plan in plans]
-    todo = [plan for plan, done in zip(plans, there, strict=True) if not done]
-    for plan, done in zip(plans, there, strict=True):
-        if done:
-            note_paths(plan.folder, plan.sources)
-    faults = [
-        done
-        for done in _shown(_made(todo, workers), len(todo), progress)
-        if isinstance(done, BrainreelError)
-    ]
+    # The pool first: a wrong backend must leave no store behind.
+    with workers(n_jobs, backend) as pool:
+        open_store(store)
+        there = [is_current(plan.folder, plan.sources) for plan in plans]
+        todo = [plan for plan, done in zip(plans, there, strict=True) if not done]
+        for plan, done in zip(plans, there, strict=True):
+            if done:
+                note_paths(plan.folder, plan.sources)
+        made = _shown(_made(todo, pool), len(todo), progress)
+        faults = [done for done in made if isinstance(done, BrainreelError)]
     if is_new and len(faults) == len(plans):
         shutil.rmtree(store)  # nothing came of it
         raise _joined(faults, len(plans))
@@ -187,25 +184,10 @@ def _plan(
     )
 
 
-def _workers(n_jobs: int | None, backend: str | None) -> joblib.Parallel:
-    """Return joblib's pool, which gives runs as they are done where the backend can."""
-    if n_jobs == 0:
-        raise ConfigError("prepare: n_jobs cannot be 0. Give 1 or more, or -1 for all cores.")
-    try:
-        return joblib.Parallel(
-            n_jobs=n_jobs,
-            backend=backend,
-            batch_size=1,
-            return_as="list" if backend == "multiprocessing" else "generator_unordered",
-        )
-    except ValueError as problem:
-        raise ConfigError(f"prepare: joblib has no backend '{backend}' ({problem}).") from problem
-
-
-def _made(todo: list[RunPlan], workers: joblib.Parallel) -> Iterator[str | BrainreelError]:
+def _made(todo: list[RunPlan], pool: joblib.Parallel) -> Iterator[str | BrainreelError]:
     """Make the runs, yielding the label or the fault of each."""
     if todo:
-        yield from workers(joblib.delayed(try_to_make)(plan) for plan in todo)
+        yield from pool(joblib.delayed(try_to_make)(plan) for plan in todo)
 
 
 def _shown(
