@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from brainreel.data.series import GROUP
 from brainreel.evaluate.scorecard import Interval, Scorecard
 
 console = Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: brackets kept, paths never broken."""
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -38,26 +42,57 @@ def percent(value: float | None) -> str:
 
 
 def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
-    """Print one table over runs: score, interval, p, ceiling, share of it, baseline.
+    """Print one table over runs: score, interval, p, ceiling, share of it, baseline; then notes.
 
-    People one by one stand in the scorecard and on the page; means of groups are shown.
+    People one by one stand in the scorecard and on the page; means of groups are shown. A column
+    that no run fills is left out. Nothing is cut off: a narrow terminal breaks long lines.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("score", "value", "interval", "p", "ceiling", "share", "baseline"):
-        table.add_column(column, justify="left" if column == "score" else "right", no_wrap=True)
+    lines = [line for title, card in cards for line in _lines(title, card)]
+    filled = [
+        i for i in range(len(_COLUMNS)) if i < 2 or any(row[i] not in _EMPTY for row in lines)
+    ]
+    rows = [[row[i] for i in filled] for row in ((*_COLUMNS,), *lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(filled))]
+    gap = "  " if sum(widths) + 2 * len(widths) <= console.width else " "
+    for number_of_row, row in enumerate(rows):
+        cells = [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        style = "bold" if number_of_row == 0 else _style(row)
+        console.print(Text(gap.join(cells).rstrip(), style), soft_wrap=True)
     for title, card in cards:
-        table.add_row(f"[bold]{escape(title)}[/]")
-        for row in card.rows():
-            person = row["score"].partition("/")[2]
-            if person and person != GROUP:
-                continue
-            table.add_row(
-                f"  {escape(row['score'])}",
-                number(row["value"]),
-                interval(row["interval"]),
-                p_value(row["p"]),
-                number(row["ceiling"]),
-                percent(row["share"]),
-                number(row["baseline"]),
-            )
-    console.print(table)
+        for note in card.notes:
+            say(f"{title}: {note}")
+
+
+_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline")
+_EMPTY = ("", "–")
+
+
+def _lines(title: str, card: Scorecard) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a run: its title, a heading for each split and group, and the scores."""
+    yield (title, *[""] * 6)
+    told = ""
+    for row in card.rows():
+        split, _, rest = row["score"].rpartition(":")
+        name, _, person = rest.partition("/")
+        if person and person != GROUP:
+            continue
+        heading = ", ".join(part for part in (split, person and f"{person} (mean of all)") if part)
+        if heading != told:
+            yield (f"  {heading or 'people'}", *[""] * 6)
+            told = heading
+        yield (
+            f"    {name}" if told else f"  {name}",
+            number(row["value"]),
+            interval(row["interval"]),
+            p_value(row["p"]),
+            number(row["ceiling"]),
+            percent(row["share"]),
+            number(row["baseline"]),
+        )
+
+
+def _style(row: Sequence[str]) -> str:
+    """Titles of runs are bold, headings within them dim."""
+    if row[1]:
+        return ""
+    return "dim" if row[0].startswith(" ") else "bold"

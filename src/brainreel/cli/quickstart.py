@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brainreel.cli.console import console, print_scores
+from brainreel.cli.console import console, print_scores, say
 from brainreel.cli.runs import PAGE
 from brainreel.cli.study import simulate_with_bar
 from brainreel.evaluate.run import evaluate
@@ -58,7 +58,7 @@ def quickstart(out: Path, seed: int) -> None:
         figure_overview(folders, out / OVERVIEW)
     console.print()
     print_scores(cards)
-    console.print(f"\nThe page: {out / PAGE}", markup=False)
+    say(f"\nThe page: {out / PAGE}")
 
 
 def _run(name: str, overrides: list[str], folder: Path) -> Scorecard:
@@ -72,6 +72,6 @@ def _run(name: str, overrides: list[str], folder: Path) -> Scorecard:
 def _step(title: str) -> Iterator[None]:
     """Say what is done, and how long it took."""
     started = time.monotonic()
-    console.print(f"{title} ...", markup=False)
+    say(f"{title} ...")
     yield
     console.print(f"  {time.monotonic() - started:.0f} s", style="dim")

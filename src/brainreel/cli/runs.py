@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from brainreel.cli.console import console, print_scores
+from brainreel.cli.console import console, print_scores, say
 from brainreel.config import to_yaml
 from brainreel.evaluate.run import check_scoring
 from brainreel.evaluate.run import evaluate as evaluate_run
@@ -35,7 +35,7 @@ def fit(recipe: str, overrides: Sequence[str], out: Path, resume: bool) -> None:
     """Fit alone."""
     fit_run(resolve(recipe, overrides), out, resume=resume)
     if is_first_process():
-        console.print(f"Fitted into {out}. Next: brainreel evaluate {out}")
+        say(f"Fitted into {out}. Next: brainreel evaluate {out}")
 
 
 def evaluate(folder: Path) -> None:
@@ -46,4 +46,4 @@ def evaluate(folder: Path) -> None:
 def report(folders: Sequence[Path], out: Path | None) -> None:
     """Write the page of one or several runs."""
     page = write_report(folders, out or folders[0] / PAGE)
-    console.print(f"The page: {page}")
+    say(f"The page: {page}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from brainreel.cli.console import console
+from brainreel.cli.console import console, say
 from brainreel.config import override
 from brainreel.errors import ConfigError
 from brainreel.fmri.bids import Run, find_runs
@@ -30,9 +30,9 @@ def simulate(out: Path, seed: int, subjects: int, films: int, film_duration_s: f
         where="simulate",
     )
     truth = simulate_with_bar(out, config)
-    console.print(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
+    say(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
     hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion:basic]"
-    console.print(hint, markup=False)
+    say(hint)
 
 
 def simulate_with_bar(out: Path, config: StudyConfig) -> StudyTruth:
@@ -119,7 +119,7 @@ def prepare(
     if dry_run:
         for plan in plan_runs(runs, out, config):
             state = "is there" if is_current(plan.folder, plan.sources) else "to do"
-            console.print(f"{plan.run.label}: {state} ({plan.folder})")
+            say(f"{plan.run.label}: {state} ({plan.folder})")
         return
     folders = prepare_runs(runs, out, config, n_jobs=n_jobs, backend=backend, progress=console)
-    console.print(f"{len(folders)} runs stand in {out}")
+    say(f"{len(folders)} runs stand in {out}")
