@@ -68,6 +68,14 @@ def test_axes_may_stand_in_any_order(saved, arrays, axes):
     np.testing.assert_array_equal(series.recordings[2].bold.data, arrays["bold"][2])
 
 
+def test_columns_without_names_may_be_numbered(saved):
+    regions = data(saved(), number_columns_as="region").open().recordings[0].bold.names
+    assert regions == ("region-1", "region-2", "region-3", "region-4", "region-5")
+    named = data(saved(), number_columns_as="region", voxel_names_key="roi").open()
+    assert named.recordings[0].bold.names == tuple("ABCDE")
+    assert data(saved()).open().recordings[0].bold.names == ()
+
+
 def test_one_person_without_an_axis_and_a_tr_by_number(saved, arrays):
     series = data(saved(bold=arrays["bold"][0]), axes="time voxels", tr_s=1.5).open()
     assert series.subjects == ("sub-01",)

@@ -68,6 +68,9 @@ class SeriesData(Config):
     """Key of the people's names; empty: sub-01, sub-02, ..."""
     voxel_names_key: str = ""
     """Key of the names of the voxels or regions; empty: none."""
+    number_columns_as: str = ""
+    """Where the file has no names: what the columns are, such as region for region-1, region-2,
+    ...; empty: voxels."""
     events: Path | None = None
     """A table with onset, duration and trial_type, beside the file or from the working folder:
     one regressor for each trial_type."""
@@ -111,7 +114,7 @@ class SeriesData(Config):
             bold,
             self._features(grid, n_people),
             grid,
-            self._names(self.voxel_names_key, n_voxels, "voxels"),
+            self._column_names(n_voxels),
             self.stimulus or self.path.stem,
         )
         recordings, notes = self._recordings(people)
@@ -147,6 +150,12 @@ class SeriesData(Config):
         if len(set(names)) < len(names):
             raise DataError(f"{self.path} '{key}': a name stands twice; names must be unique.")
         return names
+
+    def _column_names(self, n_voxels: int) -> tuple[str, ...]:
+        if self.voxel_names_key or not self.number_columns_as:
+            return self._names(self.voxel_names_key, n_voxels, "voxels")
+        digits = len(str(n_voxels))
+        return tuple(f"{self.number_columns_as}-{i + 1:0{digits}d}" for i in range(n_voxels))
 
     def _features(self, grid: TrGrid, n_people: int) -> dict[str, Float32]:
         """Return each feature space as (1 or people, time, D)."""
