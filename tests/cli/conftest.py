@@ -92,10 +92,16 @@ def kept_store(kept_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
-def kept_run(kept_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """film_ridge on them in one go; not to be changed."""
+def run_args(kept_store: Path, kept_study: Path) -> tuple[str, ...]:
+    """film_ridge on them, scored beside the truth."""
+    return ("film_ridge", f"data.path={kept_store}", f"scoring.truth={kept_study}", *FEW_DRAWS)
+
+
+@pytest.fixture(scope="session")
+def kept_run(run_args: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It in one go; not to be changed."""
     out = tmp_path_factory.mktemp("runs") / "ridge"
-    assert call("run", "film_ridge", f"data.path={kept_store}", *FEW_DRAWS, "--out", out).code == 0
+    assert call("run", *run_args, "--out", out).code == 0
     return out
 
 

@@ -189,3 +189,19 @@ def test_one_or_two_trials(brainreel, tmp_path, n_trials):
     ).error  # fmt: skip
     assert ("one trial cannot be split" if n_trials == 1 else "1 training trial") in told
     assert tree(tmp_path) == ["few.npz"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--space", "T1w"], "--space says nothing about one file. Leave it out."),
+        (["--derivatives", "x"], "--derivatives says nothing about one file. Leave it out."),
+        (["--film", "a", "--film", "b"], "--film was given 2 times for one file. Give it once."),
+        (["--subject", "1", "--subject", "2"], "--subject was given 2 times for one file."),
+        (["--film", "none.mp4"], "none.mp4: no such film."),
+    ],
+)
+def test_a_wrong_word_about_one_file(brainreel, kept_study, tmp_path, args, told):
+    bold = next(kept_study.rglob("*preproc_bold.nii.gz"))
+    assert told in brainreel("prepare", bold, *args, "--out", tmp_path / "s").error
+    assert list(tmp_path.iterdir()) == []
