@@ -110,3 +110,31 @@ def test_every_shipped_recipe_says_what_it_asks(name: str) -> None:
     content = read_recipe(name)
     assert content["title"]
     assert len(content["about"]) > 60
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"accelerator": "gpu"},
+            "trainer.accelerator=gpu: 1 GPUs are asked for and PyTorch finds 0",
+        ),
+        (
+            {"accelerator": "cpu", "strategy": "fsdp", "devices": 2},
+            "trainer.strategy=fsdp shards a model over GPUs",
+        ),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+    told: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    content = recipe(store).to_dict()
+    content["trainer"] = {"progress": False, **options}
+    with pytest.raises(ConfigError, match=told):
+        fit(RunConfig.parse(content), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from brainreel.config import Config
-from brainreel.errors import require_extra
+from brainreel.errors import ConfigError, require_extra
 from brainreel.train.callbacks import (
     LAST,
     AsideCheckpoints,
@@ -164,10 +164,32 @@ def fit_network(
     return kept.weights
 
 
+def check_devices(config: TrainerConfig) -> None:
+    """Refuse devices that this machine does not have.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option and what to set instead.
+    """
+    n_gpus = torch.cuda.device_count()
+    if config.accelerator == "gpu" and n_gpus < config.devices:
+        raise ConfigError(
+            f"trainer.accelerator=gpu: {config.devices} GPUs are asked for and PyTorch finds "
+            f"{n_gpus} here. Set trainer.accelerator=cpu or auto, or trainer.devices lower."
+        )
+    if config.strategy == "fsdp" and (config.accelerator == "cpu" or not n_gpus):
+        raise ConfigError(
+            "trainer.strategy=fsdp shards a model over GPUs, and none is used here. "
+            "Set trainer.strategy=ddp or auto."
+        )
+
+
 def make_trainer(
     config: TrainerConfig, folder: Path, callbacks: list[Any], *, validates: bool = True
 ) -> Trainer:
     """Return Lightning's Trainer for the options; it writes only what the callbacks write."""
+    check_devices(config)
     return Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
