@@ -10,7 +10,7 @@ person, looks at the answer from three sides, and holds a model against it:
 3. what a banded ridge reaches on a film that it never saw.
 
 Run it with ``python gallery/01_simulate_a_person_and_meet_the_ceiling.py``. It writes three figures
-and takes about 25 seconds.
+and takes about 20 seconds.
 """
 
 # %%

@@ -6,7 +6,7 @@ the blood answers seconds after the picture. One wrong assumption anywhere shift
 nothing crashes: the scores are only lower than they should be. This script lays the clocks side by
 side and then measures what a shift costs.
 
-Run it with ``python gallery/02_align_a_film.py``. It writes two figures and takes about 25 seconds.
+Run it with ``python gallery/02_align_a_film.py``. It writes two figures and takes about 30 seconds.
 """
 
 # %%
@@ -243,10 +243,10 @@ for kind, values in curves.items():
 # %%
 # The cost, drawn
 # ---------------
-# With a response in mind, fixed or expected, a film believed to have begun 4 s too early costs the
-# whole score, and 6 s too late more than half of it. The plain FIR model hides the error: as long
-# as its window of 12 s still reaches the true response, it moves its weights and says nothing. So
-# a good score is no proof of alignment.
+# With a response in mind, fixed or expected, a film believed to have begun 4 s too early costs
+# nearly the whole score, and 6 s too late half of it or more. The plain FIR model hides the error:
+# as long as its window of 12 s still reaches the true response, it moves its weights and says
+# nothing. So a good score is no proof of alignment.
 #
 # The proof is a control. ``data.shift_s=10`` in a recipe does this very thing and stamps it on the
 # scorecard; the score must fall. The best shift need not be 0 to the second: this person's response
