@@ -4,8 +4,9 @@
 
 Both choose one penalty per voxel by the same inner folds and refit on all rows. himalaya is given
 its faster solver for the shape (kernels where features outnumber TRs) and the same batches of
-voxels. Printed: wall and CPU seconds of each, their ratios, peak memory, and the largest difference
-of the predictions. On a machine that does other work, set OPENBLAS_NUM_THREADS=1.
+voxels. The two take turns. Printed: the best wall and CPU seconds of each, their ratios, peak
+memory, and the largest difference of the predictions. On a busy
+machine set OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--voxels", type=int, default=50_000)
     parser.add_argument("--backend", default="numpy", help="of brainreel's search")
     parser.add_argument("--batch-mb", type=int, default=RidgeConfig().batch_mb)
+    parser.add_argument("--repeats", type=int, default=3, help="turns of both; the best counts")
     parser.add_argument("--alone", action="store_true", help="do not run himalaya directly")
     options = parser.parse_args()
     X, Y = make(options.trs, options.features, options.voxels)
@@ -82,12 +84,16 @@ def main() -> None:
     )
     ours, predicted = run_brainreel(config, X, Y)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"brainreel  {ours[0]:8.1f} s wall {ours[1]:8.1f} s CPU   peak {peak:.1f} GB")
     if options.alone:
+        print(f"brainreel  {ours[0]:8.1f} s wall {ours[1]:8.1f} s CPU   peak {peak:.1f} GB")
         return
     theirs, witness = run_himalaya(config, X, Y)
+    for _ in range(options.repeats - 1):
+        ours = np.minimum(ours, run_brainreel(config, X, Y)[0])
+        theirs = np.minimum(theirs, run_himalaya(config, X, Y)[0])
     difference = np.abs(predicted - witness).max()
     wall, cpu = ours / theirs
+    print(f"brainreel  {ours[0]:8.1f} s wall {ours[1]:8.1f} s CPU   peak {peak:.1f} GB")
     print(f"himalaya   {theirs[0]:8.1f} s wall {theirs[1]:8.1f} s CPU   called directly")
     print(f"ratio      {wall:8.2f}        {cpu:8.2f}         largest difference {difference:.1e}")
 
