@@ -143,3 +143,26 @@ def test_repeats_of_a_film_give_ceilings_and_other_films_do_not() -> None:
     for ceiling in found.values():
         np.testing.assert_allclose(ceiling[:2], expected, atol=0.03)
         assert np.nan_to_num(ceiling[2]) < 0.2
+
+
+def test_nine_repeats_are_halved_by_drawing() -> None:
+    rng = np.random.default_rng(4)
+    n, n_repeats = 2000, 9
+    signal = rng.standard_normal((n, 1))
+    runs = np.concatenate([signal + rng.standard_normal((n, 1)) for _ in range(n_repeats)])
+    item = prediction(
+        predicted=runs.astype(np.float32),
+        measured=runs.astype(np.float32),
+        segment=np.repeat(np.arange(n_repeats), n),
+        film_time_s=np.tile(np.arange(n) * 1.5, n_repeats),
+        recordings=tuple("abcdefghi"),
+        stimuli=("a",) * n_repeats,
+    )
+    found = repeats(item, seed=1)
+    assert found["split_half"][0] == pytest.approx(np.sqrt(1 / 2), abs=0.03)
+    np.testing.assert_array_equal(found["split_half"], repeats(item, seed=1)["split_half"])
+
+
+def test_a_floor_of_no_ceiling_is_refused_before_the_fit() -> None:
+    with pytest.raises(ValueError, match="ceiling_floor"):
+        ScoringConfig(ceiling_floor=0)

@@ -71,3 +71,12 @@ def test_a_shuffled_pairing_falls_to_chance() -> None:
     assert right["pixel_correlation"].value > right["pixel_correlation"].null.max()
     low, high = np.quantile(wrong["pixel_correlation"].null, [0.001, 0.999])
     assert low <= wrong["pixel_correlation"].value <= high
+
+
+def test_a_plain_picture_is_no_piece_of_the_interval() -> None:
+    """It has no correlation, so it may not make the interval look better founded."""
+    parts = folds(0.3)
+    parts[0].true[0] = 0.5
+    scores = score_pictures(parts, SCORING, seed=0)
+    assert scores["pixel_correlation"].n_blocks == N - 1
+    assert scores["mse"].n_blocks == N

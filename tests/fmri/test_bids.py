@@ -159,6 +159,15 @@ def test_film_of_the_task_where_events_name_none(study):
     assert find_runs(study)[0].film == study / "stimuli" / "task-film_run-1.mkv"
 
 
+def test_several_film_events_do_not_begin_at_0_in_silence(study):
+    (study / "stimuli" / "task-film.mp4").write_bytes(b"")
+    set_events(study, onset=[0, 40], duration=[40, 40], trial_type=["movie", "movie"])
+    assert find_runs(study)[0].film_start_s == 0
+    set_events(study, onset=[10, 40], duration=[30, 40], trial_type=["movie", "movie"])
+    with pytest.raises(DataError, match="run-1: 2 events of type film, movie or video, the first"):
+        find_runs(study)
+
+
 def test_pictures_are_no_film_and_one_sound_is(study):
     set_events(study, onset=[0, 2], duration=[1, 1], stim_file=["a.png", "n/a"])
     assert find_runs(study)[0].film is None

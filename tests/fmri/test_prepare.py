@@ -176,6 +176,16 @@ def test_another_clock_makes_a_new_file(bold_file, mask_file, store, change):
     assert prepare([run], store) != prepare([Run(**{**vars(run), **change})], store)
 
 
+def test_a_run_is_read_once_though_it_was_prepared_by_two_clocks(bold_file, mask_file, store):
+    prepare([one(bold_file, mask_file)], store)
+    prepare([one(bold_file, mask_file, film_start_s=1)], store)
+    digest = PrepareConfig().options_digest()
+    assert [run.grid.first_s for run in read_store(store, config_digest=digest)] == [-1]
+    prepare([one(bold_file, mask_file)], store, PrepareConfig(n_dummy=1))
+    with pytest.raises(DataError, match="was prepared several times with these options"):
+        read_store(store, config_digest=digest)
+
+
 def test_a_changed_source_is_prepared_again(bold_file, mask_file, store):
     run = one(bold_file, mask_file)
     (folder,) = prepare([run], store)

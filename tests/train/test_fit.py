@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainreel.config import override
-from brainreel.errors import CheckpointError, ConfigError, OutputError
+from brainreel.errors import CheckpointError, ConfigError, LeakError, OutputError
 from brainreel.fmri.bids import find_runs
 from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
@@ -63,6 +63,26 @@ def test_stages_hand_their_weights_on(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "two" / "stage-2" / "metrics.csv").is_file()
     fresh = fit(recipe(store, "optim.lr=1e-9", "optim.weight_decay=0"), tmp_path / "fresh")
     assert not same(alone, fresh.states["hold_out_stimulus"], atol=1e-3)
+
+
+@pytest.mark.parametrize("side", ["train", "validation"])
+def test_a_stage_may_not_see_what_the_last_one_tests(
+    store: Path, tmp_path: Path, side: str
+) -> None:
+    """Folds of two stages share a name, not their films."""
+    content = recipe(store, "data.splits=[{name: hold_out_stimulus, test_stimuli: [film-2]}]")
+    other = dict(content.to_dict()["data"])
+    other["splits"] = [{"name": "hold_out_stimulus", "test_stimuli": ["film-1"]}]
+    if side == "validation":
+        other["splits"] = [{"name": "time", "validation": 2, "test": 2, "gap_s": 1}]
+    staged = RunConfig.parse({**content.to_dict(), "stages": [{"data": other}, {}]})
+    told = "trained in stage 1.* film-2|trained in stage 1.*of the same film"
+    with pytest.raises(LeakError, match=told):
+        fit(staged, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    other["splits"] = [{"name": "hold_out_stimulus", "test_stimuli": ["film-2"], "gap_s": 0}]
+    apart = RunConfig.parse({**content.to_dict(), "stages": [{"data": other}, {}]})
+    assert fit(apart, tmp_path / "run").states
 
 
 def test_a_loaded_run_predicts_what_the_fitted_one_does(store: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def _measured(
     return Measured(
         _mean(items),
         resampled_means(items[~np.isnan(items)], scoring.n_bootstrap, seed),
-        len(items),
+        int(np.count_nonzero(~np.isnan(items))),
         null,
         _mean(score(mean, true)),
         lower_is_better=name == "mse",

@@ -31,6 +31,7 @@ from brainreel.train.recipe import RunConfig
 
 CARD = "scorecard.json"
 PREDICTIONS = "predictions"
+_SILENT = "no voxel varies in the test part, so the means over people leave this one out."
 
 
 def check_scoring(config: RunConfig) -> None:
@@ -110,13 +111,14 @@ def _ceilings(
 ) -> dict[str, dict[str, Float64]]:
     """Return the ceilings of each person, the exact one first where it is known."""
     found: dict[str, dict[str, Float64]] = {item.subject: {} for item in people}
-    if config.scoring.truth is not None and isinstance(config.data, FilmsData):
-        prepared = read_store(config.data.path, config_digest=config.data.prepared_with or None)
+    data = config.resolved_stages()[-1].data
+    if config.scoring.truth is not None and isinstance(data, FilmsData):
+        prepared = read_store(data.path, config_digest=data.prepared_with or None)
         runs = {run.label: run for run in prepared}
         for item in people:
-            found[item.subject]["exact"] = exact(item, runs, config.scoring.truth)
+            found[item.subject]["exact"] = exact(item, runs, config.scoring.truth, data.shift_s)
     for item in people:
-        found[item.subject] |= repeats(item)
+        found[item.subject] |= repeats(item, config.seed)
     for subject, ceiling in inter_subject(people, groups).items():
         found[subject]["inter_subject"] = ceiling
     return found
@@ -126,7 +128,9 @@ def _bold_card(
     config: RunConfig, scored: Mapping[str, PersonScores], groups: Sequence[str], prefix: str
 ) -> Scorecard:
     """Average over people (group means stand apart) and join everything on one card."""
-    people = [who for who in scored if who not in groups] or list(scored)
+    silent = [who for who, part in scored.items() if _is_silent(part)]
+    people = [who for who in scored if who not in groups]
+    people = [who for who in people if who not in silent] or people or list(scored)
     means = _means([scored[who].scores for who in people])
     singles = {
         f"{name}/{who}": value
@@ -157,8 +161,14 @@ def _bold_card(
         p_values=card.p_values,
         baselines=card.baselines,
         shares=share_card.scores,
-        data={"voxels": {who: dict(part.counts) for who, part in scored.items()}},
+        data={"voxels": {f"{prefix}{who}": dict(part.counts) for who, part in scored.items()}},
+        notes=tuple(f"{prefix}{who}: {_SILENT}" for who in silent if who not in people),
     )
+
+
+def _is_silent(part: PersonScores) -> bool:
+    """Whether no voxel varies in prediction and measurement: such a person has no r."""
+    return part.counts["n_without_variance"] == part.counts["n_voxels"]
 
 
 def _score_pictures(config: RunConfig, predictions: Sequence[PicturePrediction]) -> list[Scorecard]:
@@ -201,8 +211,10 @@ def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
         return {key: value for card in cards for key, value in getattr(card, part).items()}
 
     config = run.config
+    last = config.resolved_stages()[-1]
+    voxels = {who: counts for card in cards for who, counts in card.data.get("voxels", {}).items()}
     return Scorecard(
-        title=config.title or f"{config.model.name} on {config.data.name}",
+        title=config.title or f"{last.model.name} on {last.data.name}",
         scores=merged("scores"),
         intervals=merged("intervals"),
         ceilings=merged("ceilings"),
@@ -210,20 +222,21 @@ def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
         baselines=merged("baselines"),
         shares=merged("shares"),
         protocol=_protocol(run),
-        data={**_facts(run.data), **merged("data")},
+        data=_facts(run.data) | ({"voxels": voxels} if voxels else {}),
         versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
-        notes=tuple(run.data.notes),
+        notes=(*run.data.notes, *(note for card in cards for note in card.notes)),
     )
 
 
 def _protocol(run: FittedRun) -> dict[str, Any]:
     """Return how the numbers were made, in the order a reader asks."""
     config = run.config
+    last = config.resolved_stages()[-1]
     return {
         "question": config.about or config.title,
-        "task": config.task.name,
-        "model": config.model.name,
-        "splits": [split.model_dump(mode="json") for split in config.data.splits],
+        "task": last.task.name,
+        "model": last.model.name,
+        "splits": [split.model_dump(mode="json") for split in last.data.splits],
         "folds": [_extent(fold) for fold in run.data.folds],
         "fitted_on_test": False,
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},

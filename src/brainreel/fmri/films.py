@@ -36,22 +36,23 @@ def film_of_run(
 
     The film is what the events name in `stim_file`; without it, `stimuli/task-<task>*`. It began
     at the onset of its event, of the only event of type film, movie or video, or at 0. A film
-    that is `given` overrules both.
+    that is `given` overrules both. Several such events are taken only if the first is at 0.
 
     Raises
     ------
     DataError
-        If two films fit one run, a film is shown twice, or the named file is not there.
+        If two films fit one run, a film is shown twice, the named file is not there, or several
+        film events leave open when it began.
     """
     table = read_events(events) if events is not None else pd.DataFrame({"onset": []})
     if given is not None:
-        return given, _start_of(given, table)
+        return given, _start_of(label, given, table)
     shown = _shown_film(label, table)
     if shown is not None:
         name, start_s = shown
         return _found(label, name, stimuli), start_s
     film = _film_of_task(label, image, stimuli)
-    return film, _start_without_name(table) if film is not None else Fraction(0)
+    return film, _start_without_name(label, table) if film is not None else Fraction(0)
 
 
 def _shown_film(label: str, table: pd.DataFrame) -> tuple[str, Fraction] | None:
@@ -105,16 +106,23 @@ def _film_of_task(label: str, image: BidsName, stimuli: Path) -> Path | None:
     return best[0] if best else None
 
 
-def _start_of(film: Path, table: pd.DataFrame) -> Fraction:
+def _start_of(label: str, film: Path, table: pd.DataFrame) -> Fraction:
     if "stim_file" in table.columns:
         rows = table[table["stim_file"].map(lambda name: Path(str(name)).name) == film.name]
         if len(rows):
             return exact(str(rows["onset"].iloc[0]))
-    return _start_without_name(table)
+    return _start_without_name(label, table)
 
 
-def _start_without_name(table: pd.DataFrame) -> Fraction:
+def _start_without_name(label: str, table: pd.DataFrame) -> Fraction:
     if "trial_type" not in table.columns:
         return Fraction(0)
     rows = table[table["trial_type"].str.lower().isin(_FILM_EVENTS)]
-    return exact(str(rows["onset"].iloc[0])) if len(rows) == 1 else Fraction(0)
+    onsets = sorted({exact(str(onset)) for onset in rows["onset"]})
+    if len(onsets) > 1 and onsets[0] != 0:
+        raise DataError(
+            f"{label}: {len(onsets)} events of type film, movie or video, the first at "
+            f"{float(onsets[0]):g} s, so when its film began is not known. Name the film in the "
+            "stim_file of its one event."
+        )
+    return onsets[0] if onsets else Fraction(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,6 +209,7 @@ def read_store(
     runs = _kept(runs, "sub", "subject", subjects, store)
     runs = _kept(runs, "task", "task", tasks, store)
     _check_one_way(store, runs)
+    runs = _made_last(store, runs)
     return sorted(runs, key=lambda run: run.label)
 
 
@@ -239,6 +241,21 @@ def _check_one_way(store: Path, runs: list[PreparedRun]) -> None:
             f"{store}: {one} and {other} were prepared with different options. Prepare all runs "
             "with the same."
         )
+
+
+def _made_last(store: Path, runs: list[PreparedRun]) -> list[PreparedRun]:
+    """Keep one folder of a run that was made by several masks or clocks: the one last made."""
+    labels = Counter(run.label for run in runs)
+    named = set(read_json(store / _INDEX)["runs"].values())
+    kept = [run for run in runs if labels[run.label] == 1 or run.folder.name in named]
+    lost = sorted(set(labels) - {run.label for run in kept})
+    if lost:
+        folders = ", ".join(run.folder.name for run in runs if run.label == lost[0])
+        raise DataError(
+            f"{store}: {lost[0]} was prepared several times with these options, by different "
+            f"masks or clocks ({folders}). Prepare it again, or remove the wrong folder."
+        )
+    return kept
 
 
 def update_index(store: Path, made: Mapping[str, Path]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from brainreel.checkpoints.store import CONFIG, VERSIONS, load_run, save_run
 from brainreel.config import read_yaml, to_yaml
+from brainreel.data.leaks import check_no_leak
 from brainreel.data.samples import Fold, Series, Trials
+from brainreel.data.splits import HoldOutSubject, SeriesSplit
 from brainreel.errors import CheckpointError, DataError, OutputError
 from brainreel.files import new_folder, write_text
 from brainreel.train.predictions import AnyPrediction
@@ -73,6 +75,8 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
     ------
     OutputError
         If the folder is in use, or holds another run.
+    LeakError
+        If a stage trains on what the last one tests on.
     """
     folder = Path(folder)
     data = config.resolved_stages()[-1].data.open()
@@ -172,11 +176,39 @@ def _fit_stages(
 ) -> State:
     """Fit one fold through all stages, handing the weights on."""
     state: State = {}
-    for number, stage in enumerate(stages):
-        own = data if stage.data == stages[-1].data else stage.data.open()
+    seen = [data if stage.data == stages[-1].data else stage.data.open() for stage in stages]
+    for number, own in enumerate(seen):
+        if own is not data:
+            _check_stage(stages[-1], number + 1, own, data, fold)
+    for number, (stage, own) in enumerate(zip(stages, seen, strict=True)):
         place = folder if len(stages) == 1 else folder / f"stage-{number + 1}"
         state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, state))
     return state
+
+
+def _check_stage(
+    last: RunConfig, number: int, own: Series | Trials, data: Series | Trials, fold: Fold
+) -> None:
+    """Refuse a stage that trains on, or is chosen by, what the last stage tests on."""
+    if not isinstance(own, Series) or not isinstance(data, Series):
+        return
+    split = next(split for split in last.data.splits if split.called == fold.split)
+    if not isinstance(split, SeriesSplit):
+        return
+    first = len(own.recordings)
+    earlier = _same_fold(own, fold)
+    joined = Fold(
+        fold.split,
+        f"{fold.name}, trained in stage {number}",
+        train=earlier.train + earlier.validation,
+        test=tuple(replace(s, recording=s.recording + first) for s in fold.test),
+    )
+    check_no_leak(
+        own.recordings + data.recordings,
+        joined,
+        split.gap_s,
+        across_subjects=isinstance(split, HoldOutSubject),
+    )
 
 
 def _same_fold(data: Series | Trials, fold: Fold) -> Fold:

@@ -33,7 +33,7 @@ class ScoringConfig(Config):
     """Length in seconds of the film segments told apart by identification."""
     n_way: tuple[int, ...] = (2, 10)
     """Numbers of candidates in identification, the right one counted in."""
-    ceiling_floor: float = Field(0.1, ge=0, lt=1)
+    ceiling_floor: float = Field(0.1, gt=0, lt=1)
     """Voxels with a ceiling below it have no share of the ceiling; they are counted."""
     truth: Path | None = None
     """Simulated study whose exact ceilings are known; read by the scoring alone."""
