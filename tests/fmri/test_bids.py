@@ -244,3 +244,9 @@ def test_a_single_file_without_bids(bold_file, mask_file, tmp_path):
     assert Run.single(bold_file, tr_s=2).tr_s == 2
     with pytest.raises(DataError, match="no such mask"):
         Run.single(bold_file, mask=tmp_path / "absent.nii")
+
+
+def test_a_folder_of_results_without_preprocessed_images_is_refused(study, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: no preprocessed image"):
+        find_runs(study, derivatives=tmp_path / "empty")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brainreel.config import override
-from brainreel.errors import CheckpointError, ConfigError, LeakError, OutputError
+from brainreel.errors import CheckpointError, ConfigError, DataError, LeakError, OutputError
 from brainreel.fmri.bids import find_runs
 from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
@@ -158,3 +158,13 @@ def test_devices_that_are_not_there_are_refused(
     with pytest.raises(ConfigError, match=told):
         fit(RunConfig.parse(content), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_splits_that_were_changed_after_the_fit_are_refused(store: Path, tmp_path: Path) -> None:
+    blocks = "data.splits=[{name: blocks, n_folds: 2, gap_s: 3}]"
+    more = ["task.last_delay_s=3", "task.features=[luminance]", blocks]
+    fit(resolve("film_ridge", [f"data.path={store}", *more]), tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("gap_s: 3.0", "gap_s: 0.0"))
+    with pytest.raises(DataError, match="its splits are not those of the fit"):
+        load_fitted(tmp_path / "run")

@@ -144,6 +144,12 @@ def find_runs(
         raise DataError(f"{root}: no such file or folder. Give a BIDS folder, or a NIfTI file.")
     raw, derived = _data_sets(root, derivatives)
     images = _bold_images(raw, derived)
+    asked = derivatives not in (None, "raw")
+    if asked and not any("desc" in image.entities for image in images):
+        raise DataError(
+            f"{derivatives}: no preprocessed image (sub-*/func/*_desc-preproc_bold.nii.gz) in it. "
+            "Give fMRIPrep's folder, or derivatives='raw' for the raw images."
+        )
     if not images:
         raise DataError(f"{root}: no BOLD image (sub-*/func/*_bold.nii.gz) in this folder.")
     chosen = _keep(images, "sub", subjects, root)
