@@ -37,11 +37,21 @@ def test_a_dry_preparation_changes_nothing(brainreel, kept_study, kept_store, tm
     args = ("prepare", kept_study, "--task", "film", "--dry-run")
     told = brainreel(*args, "--out", tmp_path / "s").output
     assert told.count("to do") == 4
+    assert told.count("TRs of 1.5 s") == told.count("film-1.mp4 from ") * 2 == 4
+    assert told.count("no confounds") == 4
     assert list(tmp_path.iterdir()) == []
     before = {name: (kept_store / name).stat().st_mtime_ns for name in tree(kept_store)}
     assert brainreel(*args, "--out", kept_store).output.count("is there") == 4
     assert brainreel(*args[:-1], "--out", kept_store).output == f"4 runs stand in {kept_store}\n"
     assert {name: (kept_store / name).stat().st_mtime_ns for name in tree(kept_store)} == before
+
+
+def test_a_dry_preparation_misses_no_table_of_confounds(brainreel, kept_study, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(kept_study, raw, ignore=shutil.ignore_patterns("derivatives"))
+    args = ("prepare", raw, "--task", "film", "--dry-run", "--out", tmp_path / "s")
+    told = brainreel(*args, "clean.confounds=[motion:basic]").error
+    assert "no table of confounds, and motion:basic should be removed" in told
 
 
 def test_the_three_steps_alone_equal_the_run_in_one_go(brainreel, kept_run, run_args, tmp_path):

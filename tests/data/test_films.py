@@ -172,7 +172,10 @@ def test_a_film_that_does_not_fit_the_scan_is_refused_or_trimmed(tmp_path, n_trs
     data = one_run(tmp_path, n_trs=n_trs)
     with pytest.raises(AlignmentError, match=told):
         data.open()
-    bold = data.model_copy(update={"film_mismatch": "trim"}).open().recordings[0].bold
+    series = data.model_copy(update={"film_mismatch": "trim"}).open()
+    bold = series.recordings[0].bold
+    left_out = f"left out in 1 of 1 runs: {n_trs - bold.n_trs} each."
+    assert series.notes == (f"TRs outside of the film were {left_out}",)
     assert bold.grid.first_s == 0
     assert bold.grid.stop_s == (Fraction(42) if n_trs == 30 else 26)
     assert bold.n_trs == bold.grid.n_trs == bold.data.shape[0]

@@ -192,7 +192,7 @@ def test_a_leak_is_refused(saved):
 
 @pytest.mark.parametrize("axes", ["time", "people people voxels", "person time voxels"])
 def test_unknown_axes_are_refused(axes):
-    with pytest.raises(ConfigError, match="axes should be an order of"):
+    with pytest.raises(ConfigError, match=rf"an order of .* count as voxels \(given: '{axes}'"):
         data("x.npz", axes=axes)
 
 

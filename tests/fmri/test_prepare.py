@@ -327,7 +327,7 @@ def test_the_brain_is_found_where_no_mask_is_given(tmp_path, store):
     found = read_store(store)[0].mask.inside
     assert (found & brain).sum() / (found | brain).sum() > 0.7
     nothing = one(save(tmp_path / "n.nii.gz", np.zeros((*grid, 5), np.float32)))
-    with pytest.raises(DataError, match="no brain is to be seen"):
+    with pytest.raises(DataError, match=r"to be seen in its volumes\. Give one: mask=PATH"):
         prepare([nothing], store)
 
 
@@ -401,7 +401,7 @@ def test_stores_that_cannot_be_read(runs, store, tmp_path):
     with pytest.raises(DataError, match="no prepared runs here"):
         read_store(tmp_path)
     prepare(runs[:2], store)
-    with pytest.raises(DataError, match="no prepared run of task-rest. Known: film"):
+    with pytest.raises(DataError, match="no prepared run of task-rest. Known: film. Change tasks."):
         read_store(store, tasks=["rest"])
     (folder,) = prepare(runs[:1], store, MOTION)
     with pytest.raises(DataError, match="were prepared with different options"):

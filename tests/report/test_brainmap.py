@@ -17,6 +17,8 @@ from brainreel.report.brainmap import (
     surface_values,
     volume_image,
 )
+from brainreel.report.mapviews import make_brain_views
+from brainreel.report.runs import Maps
 
 
 @pytest.fixture
@@ -49,6 +51,18 @@ def test_undefined_voxels_are_filled_in_images(mask: VoxelMask) -> None:
     volume = volume_image(values, mask).get_fdata()
     assert np.isfinite(volume).all()
     assert volume.sum() == mask.n_voxels - 1
+
+
+def test_an_outline_drawn_on_trust_is_said_to_be(ridge_run: Path, mask: VoxelMask) -> None:
+    file = ridge_run / "predictions" / "mask.nii.gz"
+    r = np.full(mask.n_voxels, 0.5)
+    told = {
+        space: make_brain_views([Maps("", "sub-01", r, mask=file, space=space)], "p", 1.0)[1]
+        for space in ("", "MNI152NLin6Asym", "T1w")
+    }
+    assert "space of the images is not named" in told[""]
+    assert "not named" not in told["MNI152NLin6Asym"] + told["T1w"]
+    assert "no outline of a brain" in told["T1w"]
 
 
 def test_mni_is_told_by_name_or_by_place(mask: VoxelMask) -> None:

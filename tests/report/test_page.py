@@ -137,6 +137,7 @@ def test_the_page_tells_how_it_was_scored_and_how_to_repeat_it(page: Page, ridge
     assert "Tested on films that nobody saw in training: film-3." in page.words
     assert f"brainreel run {ridge_run / 'config.yaml'} --out {ridge_run}-again" in page.words
     assert "Mind this. Negative control: the film was shifted by 10 s." in page.words
+    assert "· mind: Negative control: the film was shifted by 10 s." in page.words
 
 
 def test_pictures_stand_in_pairs(page: Page) -> None:
@@ -171,6 +172,17 @@ def test_a_film_that_is_gone_is_named(deep_run: Path, tmp_path: Path) -> None:
     index.write_text(json.dumps(entries))
     page = Page(write_report([copied], tmp_path / "page.html").read_text())
     assert "The film film-9.mp4 is not at hand" in page.words
+
+
+def test_without_a_ceiling_nothing_stands_against_it(ridge_run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(ridge_run, tmp_path / "run")
+    card = json.loads((copied / "scorecard.json").read_text())
+    (copied / "scorecard.json").write_text(json.dumps(card | {"ceilings": {}, "shares": {}}))
+    whole = Page(write_report([ridge_run], tmp_path / "a.html").read_text())
+    assert "Against the ceiling" in whole.words
+    bare = Page(write_report([copied], tmp_path / "b.html").read_text())
+    assert "Against the ceiling" not in bare.words
+    assert "How r is spread" in bare.words
 
 
 def test_scores_alone_make_a_page(ridge_run: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def test_a_film_run_is_told_in_sentences() -> None:
         "scoring": SCORING,
         "seed": 4,
     }
-    told = tell(Scorecard("", protocol=protocol, notes=("One voxel.",)), pictures=False)
+    card = Scorecard("", protocol=protocol, notes=("One voxel.",), ceilings={"inter_subject": 0.5})
+    told = tell(card, pictures=False)
     assert told.question == "What does it predict?"
     assert told.stamps == ()
     assert told.notes == ("One voxel.",)
@@ -33,6 +34,13 @@ def test_a_film_run_is_told_in_sentences() -> None:
     assert "90\u00a0%, from 200 resamples" in text
     assert "segments of 15 s" in text
     assert "at least 0.1" in text
+    assert "No ceiling" not in text
+
+
+def test_a_run_without_a_ceiling_says_so() -> None:
+    text = " ".join(tell(Scorecard("", protocol={"scoring": SCORING}), pictures=False).how)
+    assert "No ceiling is known" in text
+    assert "Shares of a ceiling" not in text
 
 
 def test_pictures_are_resampled_as_pictures() -> None:
@@ -49,6 +57,7 @@ def test_pictures_are_resampled_as_pictures() -> None:
         ({"name": "time", "gap_s": 16.0}, "last part of every film or run, with 16 s left out"),
         ({"name": "blocks", "n_folds": 5, "gap_s": 0}, "5 contiguous blocks, each predicted from"),
         ({"name": "given"}, "names as its test trials"),
+        ({"name": "given", "n_train": 100}, "all trials after the first 100, which train"),
         ({"name": "stratified", "n_folds": 10}, "10 folds with equal shares"),
         ({"name": "moon", "phase": 3}, "Split: name moon, phase 3."),
     ],

@@ -11,6 +11,7 @@ from brainreel.cli.console import console, say
 from brainreel.config import override
 from brainreel.errors import ConfigError
 from brainreel.fmri.bids import Run, find_runs
+from brainreel.fmri.make import RunPlan, used_confounds
 from brainreel.fmri.prepare import PrepareConfig, plan_runs
 from brainreel.fmri.prepare import prepare as prepare_runs
 from brainreel.fmri.store import is_current
@@ -106,6 +107,18 @@ def _film_of_task(given: str) -> tuple[str, Path]:
     return task.removeprefix("task-"), Path(path)
 
 
+def _facts(plan: RunPlan) -> str:
+    """Say what was found for a run: what a wrong film or start would show in."""
+    film = "no film"
+    if plan.run.film is not None:
+        film = f"{plan.run.film.name} from {float(plan.run.film_start_s):g} s"
+    return f"{plan.n_trs} TRs of {float(plan.tr_s):g} s, {plan.mask.n_voxels} voxels, {film}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n or 'no'} {what}s"
+
+
 def prepare(
     runs: Sequence[Run],
     out: Path,
@@ -119,7 +132,9 @@ def prepare(
     if dry_run:
         for plan in plan_runs(runs, out, config):
             state = "is there" if is_current(plan.folder, plan.sources) else "to do"
+            confounds = used_confounds(plan).shape[1]
             say(f"{plan.run.label}: {state} ({plan.folder})")
+            say(f"  {_facts(plan)}, {_counted(confounds, 'confound')}")
         return
     folders = prepare_runs(runs, out, config, n_jobs=n_jobs, backend=backend, progress=console)
     say(f"{len(folders)} runs stand in {out}")

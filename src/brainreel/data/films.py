@@ -76,6 +76,7 @@ class FilmsData(Config):
             for run in runs
             if run.n_constant
         ]
+        notes += _trimmed(runs, recordings)
         if self.shift_s:
             recordings = [_shifted(recording, self.shift_s) for recording in recordings]
             notes.append(f"Negative control: the film was shifted by {self.shift_s:g} s.")
@@ -121,6 +122,18 @@ class FilmsData(Config):
                 f"{run.label}: no TR lies in the film. Mend the film's onset in the events table."
             )
         return trs
+
+
+def _trimmed(runs: Sequence[PreparedRun], recordings: Sequence[Recording]) -> list[str]:
+    """Say how many TRs lie outside of their film and were left out."""
+    pairs = zip(runs, recordings, strict=True)
+    lost = [n for run, item in pairs if (n := run.grid.n_trs - item.bold.n_trs)]
+    if not lost:
+        return []
+    each = f"{min(lost)} to {max(lost)}" if min(lost) < max(lost) else f"{lost[0]}"
+    return [
+        f"TRs outside of the film were left out in {len(lost)} of {len(runs)} runs: {each} each."
+    ]
 
 
 def check_same_voxels(runs: Sequence[PreparedRun]) -> None:

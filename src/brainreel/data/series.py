@@ -90,7 +90,10 @@ class SeriesData(Config):
     def _known_axes(self) -> Self:
         axes = self.axes.split()
         if not set(axes) <= set(_AXES) or len(set(axes)) < len(axes) or not {*_AXES[1:]} <= {*axes}:
-            raise ValueError("axes should be an order of 'people time voxels' or 'time voxels'")
+            raise ValueError(
+                "axes should be an order of 'people time voxels' or 'time voxels', where regions "
+                f"count as voxels (given: '{self.axes}')"
+            )
         return self
 
     def open(self) -> Series:

@@ -81,7 +81,7 @@ def find_mask(image: BoldImage, *, space: str = "") -> VoxelMask:
         if n_seen >= _VOLUMES_FOR_MASK:
             break
     mean = np.nan_to_num(everywhere.unmask(total / n_seen), posinf=0.0, neginf=0.0)
-    unseen = DataError(f"{image.path}: no brain is to be seen in its volumes. Give a mask.")
+    unseen = DataError(f"{image.path}: no brain is to be seen in its volumes. Give one: mask=PATH.")
     if mean.min() == mean.max():
         raise unseen
     try:

@@ -227,7 +227,7 @@ def _kept(
     there = {getattr(run, attribute).removeprefix(f"{entity}-") for run in runs}
     for value in sorted(values - there):
         near = did_you_mean(value, there)
-        raise DataError(f"{store}: no prepared run of {entity}-{value}.{near}")
+        raise DataError(f"{store}: no prepared run of {entity}-{value}.{near} Change {attribute}s.")
     return [run for run in runs if getattr(run, attribute).removeprefix(f"{entity}-") in values]
 
 

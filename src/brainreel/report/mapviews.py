@@ -118,6 +118,8 @@ def _maps_caption(mask: VoxelMask, with_share: bool) -> str:
         )
     if not in_mni(mask):
         told += " The voxels are not in MNI space, so no outline of a brain is drawn."
+    elif not mask.space:
+        told += " The space of the images is not named; the outline is right only if it is MNI's."
     return told
 
 

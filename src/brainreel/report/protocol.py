@@ -59,7 +59,8 @@ def tell(card: Scorecard, *, pictures: bool) -> Told:
         more = f" … and {len(folds) - _MOST_FOLDS} more" if len(folds) > _MOST_FOLDS else ""
         how.append(f"Sizes: {'; '.join(folds[:_MOST_FOLDS])}{more}.")
     scoring = rest.pop("scoring", {})
-    how += _scoring(dict(scoring), pictures) if isinstance(scoring, Mapping) else []
+    if isinstance(scoring, Mapping) and scoring:
+        how += _scoring(scoring, pictures=pictures, ceilings=bool(card.ceilings))
     notes = tuple(note for note in card.notes if not note.startswith(_CONTROL))
     return Told(question, tuple(map(str, stamps)), tuple(how), notes, tuple(plain_rows(rest)))
 
@@ -88,6 +89,8 @@ def _split(split: Mapping[str, Any]) -> str:
     if name == "blocks":
         n = split.get("n_folds")
         return f"Tested on {n} contiguous blocks, each predicted from the others{apart}."
+    if name == "given" and split.get("n_train"):
+        return f"Tested on all trials after the first {split['n_train']}, which train."
     if name == "given":
         return "Tested on the trials that the data set names as its test trials."
     if name == "stratified":
@@ -99,7 +102,7 @@ def _split(split: Mapping[str, Any]) -> str:
     return f"Split: {plain_value([f'{k} {plain_value(v)}' for k, v in split.items()])}."
 
 
-def _scoring(scoring: Mapping[str, Any], pictures: bool) -> list[str]:
+def _scoring(scoring: Mapping[str, Any], *, pictures: bool, ceilings: bool) -> list[str]:
     told = []
     block = f"blocks of {plain_value(scoring.get('block_s', 0.0))} s"
     if scoring.get("n_permutations"):
@@ -117,7 +120,11 @@ def _scoring(scoring: Mapping[str, Any], pictures: bool) -> list[str]:
     if not pictures and scoring.get("segment_s"):
         length = plain_value(scoring["segment_s"])
         told.append(f"Identification tells film segments of {length} s apart by their BOLD.")
-    if not pictures and scoring.get("ceiling_floor"):
+    if not pictures and not ceilings:
+        told.append(
+            "No ceiling is known: it takes repeats of a film, or three people with the same voxels."
+        )
+    elif not pictures and scoring.get("ceiling_floor"):
         floor = plain_value(scoring["ceiling_floor"])
         told.append(f"Shares of a ceiling: only where the ceiling is at least {floor}.")
     return told
