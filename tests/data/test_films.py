@@ -102,6 +102,24 @@ def test_people_and_tasks_are_chosen(study):
         films(study, subjects=["carl"]).open()
 
 
+def test_runs_without_a_film_are_left_out_unless_their_task_is_named(study, tmp_path):
+    root, runs = study
+    rest = root / "rest.nii.gz"
+    write_bold(rest, 9)
+    without = Run.single(rest, subject="anna", task="rest", mask=runs[0].mask)
+    prepare([*runs, without], tmp_path / "store")
+    series = FilmsData.parse({"path": tmp_path / "store"}).open()
+    assert len(series.recordings) == len(runs)
+    assert "1 of 6 runs were left out: they have no film." in series.notes
+    named = {
+        "path": tmp_path / "store",
+        "tasks": ["rest"],
+        "splits": [{"name": "time", "gap_s": 2}],
+    }
+    (recording,) = FilmsData.parse(named).open().recordings
+    assert recording.film is None
+
+
 def test_repeats_of_a_film_cannot_be_on_both_sides(study):
     series = films(study, splits=[{"name": "blocks", "n_folds": 3, "gap_s": 6}]).open()
     for fold in series.folds:

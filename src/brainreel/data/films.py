@@ -36,7 +36,7 @@ class FilmsData(Config):
     subjects: tuple[str, ...] = ()
     """People to take; empty: all."""
     tasks: tuple[str, ...] = ()
-    """Tasks to take; empty: all."""
+    """Tasks to take; empty: all that have a film."""
     prepared_with: str = ""
     """Beginning of the digest of the prepare options to take; empty: those prepared last."""
     film_mismatch: Literal["refuse", "trim"] = "refuse"
@@ -68,10 +68,11 @@ class FilmsData(Config):
             tasks=self.tasks or None,
             config_digest=self.prepared_with or None,
         )
+        runs, notes = self._shown(runs)
         check_same_voxels(runs)
         events = _events_of(runs, self.shift_s) if self.events else {}
         recordings = [self._recording(run, events.get(run.label)) for run in runs]
-        notes = [
+        notes += [
             f"{run.label}: {run.n_constant} of {run.n_voxels} voxels never change."
             for run in runs
             if run.n_constant
@@ -82,6 +83,14 @@ class FilmsData(Config):
             notes.append(f"Negative control: the film was shifted by {self.shift_s:g} s.")
         folds = make_folds(recordings, self.splits)
         return Series(tuple(recordings), folds, _sources(runs), tuple(notes))
+
+    def _shown(self, runs: list[PreparedRun]) -> tuple[list[PreparedRun], list[str]]:
+        """Leave out runs without a film where no task is named, and say so."""
+        films = [run for run in runs if run.film is not None]
+        if self.tasks or self.events or not films or len(films) == len(runs):
+            return runs, []
+        left_out = len(runs) - len(films)
+        return films, [f"{left_out} of {len(runs)} runs were left out: they have no film."]
 
     def _recording(self, run: PreparedRun, events: Float32 | None) -> Recording:
         """Return a run as a recording on its film's clock."""
