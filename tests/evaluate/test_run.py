@@ -6,8 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brainreel.data.samples import Fold, Segment
 from brainreel.errors import DataError
-from brainreel.evaluate.run import evaluate
+from brainreel.evaluate.run import evaluate, fitted_on_test
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.fmri.bids import Run, find_runs
 from brainreel.fmri.prepare import PrepareConfig, prepare
@@ -117,3 +118,12 @@ def test_a_person_without_variance_is_in_no_mean(tmp_path: Path) -> None:
     assert card.scores["r_median"] == pytest.approx(np.mean(both))
     assert 0 < card.p_values["r_median"] <= 1
     assert any("sub-03: no voxel varies in the test part" in note for note in card.notes)
+
+
+def test_the_stamp_of_fitting_on_test_is_read_off_the_fold() -> None:
+    train, test = (Segment(0, 0, 20), Segment(1, 0, 40)), (Segment(0, 20, 40),)
+    assert not fitted_on_test(Fold("a", "a", train=train, test=test))
+    assert fitted_on_test(Fold("a", "a", train=(Segment(0, 0, 21),), test=test))
+    assert fitted_on_test(Fold("a", "a", train=train, validation=test, test=test))
+    assert not fitted_on_test(Fold("a", "a", train_trials=(0, 1), test_trials=(2,)))
+    assert fitted_on_test(Fold("a", "a", train_trials=(0, 1), test_trials=(1,)))

@@ -238,10 +238,21 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         "model": last.model.name,
         "splits": [split.model_dump(mode="json") for split in last.data.splits],
         "folds": [_extent(fold) for fold in run.data.folds],
-        "fitted_on_test": False,
+        "fitted_on_test": any(fitted_on_test(fold) for fold in run.data.folds),
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
         "seed": config.seed,
     }
+
+
+def fitted_on_test(fold: Fold) -> bool:
+    """Whether any TR or trial of the fold's test was also fitted, or chose the weights."""
+    seen = (*fold.train, *fold.validation)
+    overlaps = any(
+        a.recording == b.recording and a.start_tr < b.stop_tr and b.start_tr < a.stop_tr
+        for a in seen
+        for b in fold.test
+    )
+    return overlaps or not set(fold.train_trials).isdisjoint(fold.test_trials)
 
 
 def _extent(fold: Fold) -> str:
