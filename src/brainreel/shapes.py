@@ -1,7 +1,8 @@
 """Axes checked by name at the door, and the frozen facts of the data that size a model.
 
 Axis letters: B batch, T TRs, F frames, C channels, H W picture, X Y Z voxel grid, V voxels,
-N tokens, D width, K classes, S audio samples. House order: batch, time, channel, space.
+N tokens, D width, K classes, S steps or samples of sound, M mel bands. House order: batch, time,
+channel, space.
 """
 
 from __future__ import annotations
@@ -90,8 +91,13 @@ class DataSpec:
         Film frames in one TR, 0 without film.
     picture_shape
         (C, H, W) of one picture, empty without pictures.
-    n_classes
-        Classes of the labels, 0 without.
+    clip_frames
+        Frames F of one clip, 0 without.
+    sound_shape
+        (C, S, M) of one spectrogram: channels, steps in time, mel bands; empty without sound.
+    classes
+        Number of classes of each label, by the label's name (`{"verb": 97, "noun": 300}`); a
+        classifier gives the logits of all, side by side in this order.
     grid
         (X, Y, Z) of the brain volume, empty where voxels are a plain vector.
     """
@@ -104,7 +110,9 @@ class DataSpec:
     frame_shape: tuple[int, ...] = ()
     frames_per_tr: int = 0
     picture_shape: tuple[int, ...] = ()
-    n_classes: int = 0
+    clip_frames: int = 0
+    sound_shape: tuple[int, ...] = ()
+    classes: Mapping[str, int] = field(default_factory=dict)
     grid: tuple[int, ...] = ()
 
     @property
@@ -112,9 +120,15 @@ class DataSpec:
         """Number of voxels by person."""
         return dict(zip(self.subjects, self.n_voxels, strict=True))
 
+    @property
+    def n_classes(self) -> int:
+        """Number K of classes over all labels, 0 without."""
+        return sum(self.classes.values())
+
     def to_json(self) -> dict[str, Any]:
         """Return the facts as plain JSON values."""
-        return {**asdict(self), "feature_sizes": dict(self.feature_sizes)}
+        own = {"feature_sizes": dict(self.feature_sizes), "classes": dict(self.classes)}
+        return {**asdict(self), **own}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DataSpec:

@@ -6,7 +6,7 @@ A new model joins by a `Case`: a tiny config, a spec, inputs of two rows, the sh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from brainreel.checkpoints.store import load_state, load_weights, save_weights
 from brainreel.config import read_yaml, to_yaml
 from brainreel.errors import ConfigError, ShapeError
-from brainreel.models.backbones import Backbone, PixelsConfig
+from brainreel.layers.clip import Clip
+from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
 from brainreel.models.catalog import AnyModel
 from brainreel.models.encoding import EncodingConfig
+from brainreel.models.pixels import PixelsConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec
 
-Inputs = dict[str, Tensor]
+Inputs = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ FILMS = DataSpec(
 )
 
 
-def picture_case(config: ModelConfig, width: int) -> Case:
+def picture_case(config: ModelConfig, width: int, classes: dict[str, int] | None = None) -> Case:
     return Case(
         config=config,
-        spec=PICTURES,
-        inputs=lambda: {"frames": noise(3, 3, 8, 12)},
-        row=lambda given, i: {"frames": given["frames"][i : i + 1]},
+        spec=replace(PICTURES, classes=classes or {}),
+        inputs=lambda: {"clip": Clip(frames=noise(3, 2, 3, 8, 12))},
+        row=lambda given, i: {"clip": given["clip"][i : i + 1]},
         out=(3, width),
-        wrong=lambda given: {"frames": torch.cat([given["frames"]] * 2, dim=3)},
+        wrong=lambda given: {"clip": Clip(frames=torch.cat([given["clip"].frames] * 2, dim=4))},
         axis="frames has 24 along axis W",
     )
 
@@ -87,6 +89,9 @@ CASES = {
             gelu="tanh", recompute=True,
         ),
         8,
+    ),
+    "vit-classes": picture_case(
+        ViTConfig(width=8, depth=1, heads=2, patch=4), 5, {"verb": 2, "noun": 3}
     ),
     "pixels": picture_case(PixelsConfig(cells=2), 24),
     "encoding": Case(

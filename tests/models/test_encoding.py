@@ -34,13 +34,12 @@ def test_prediction_equals_the_formula_tr_by_tr() -> None:
     model, frames = make(), film()
     assert model.context_trs == 3
     predicted = model(frames, rows(1, 0), rows(1, 0))
-    pixels = (frames / 255 - 0.5) / 0.25
     for row, (window, person, n) in enumerate([(1, 1, 3), (0, 0, 5)]):
         readout = model.readouts["sub_02" if person else "sub-01"]
         for t in range(4):
             delayed = []
             for tr in range(t, t + 4):
-                vectors = model.backbone(pixels[window, tr])
+                vectors = model.backbone.embed(frames[window, tr])
                 deviation = (vectors.var(0, unbiased=False) + 1e-5).sqrt()
                 pooled = torch.cat([vectors.mean(0), deviation])
                 delayed.append(model.project(pooled))
@@ -91,7 +90,7 @@ def test_people_share_an_encoded_film_and_its_gradient() -> None:
     model = make(config)
     together = model(film(1), rows(0, 0), rows(0, 1))
     seen: list[int] = []
-    model.backbone.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+    model.backbone.patches.register_forward_hook(lambda _m, given, _o: seen.append(len(given[0])))
     model(film(1), rows(0, 0), rows(0, 1)).sum().backward()
     assert seen == [7 * 4], "frames were encoded once, not once a person"
     apart = [model(film(1), rows(0), rows(who)) for who in (0, 1)]

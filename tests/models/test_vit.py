@@ -5,7 +5,7 @@ import torch
 
 from brainreel.errors import DataError, ShapeError
 from brainreel.layers.tokens import grid_centres, sincos_positions
-from brainreel.models.backbones import PixelsConfig
+from brainreel.models.pixels import PixelsConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec
 
@@ -22,24 +22,26 @@ def pictures(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("pooling", ["mean", "class"])
 def test_any_picture_size_gives_one_vector(shape: tuple[int, ...], pooling: str) -> None:
     net = ViTConfig(width=16, heads=2, patch=8, pooling=pooling).build(spec(*shape))
-    assert net(pictures(2, *shape)).shape == (2, net.width) == (2, 16)
+    assert net.embed(pictures(2, *shape)).shape == (2, net.width) == (2, 16)
 
 
 def test_vit_without_layers_is_the_mean_of_normalised_tokens() -> None:
-    net = ViTConfig(width=8, depth=0, heads=2, patch=2).build(spec(1, 4, 6))
+    net = ViTConfig(width=8, depth=0, heads=2, patch=2, pixel_mean=0, pixel_std=1).build(
+        spec(1, 4, 6)
+    )
     x = pictures(3, 1, 4, 6)
     cut = x.reshape(3, 2, 2, 3, 2).permute(0, 1, 3, 2, 4).reshape(3, 6, 4)
     tokens = cut @ net.patches.project.weight.reshape(8, 4).T + net.patches.project.bias
     tokens = tokens + sincos_positions(grid_centres((2, 3)), 8)
     expected = torch.nn.functional.layer_norm(tokens, (8,), eps=1e-6).mean(dim=1)
-    torch.testing.assert_close(net(x), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(net.embed(x), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_the_place_of_a_patch_matters(positions: str) -> None:
     net = ViTConfig(width=16, heads=2, patch=4, positions=positions).build(spec(1, 8, 8)).eval()
     x = pictures(1, 1, 8, 8)
-    assert not torch.allclose(net(x), net(x.roll(4, dims=-1)), atol=1e-5)
+    assert not torch.allclose(net.embed(x), net.embed(x.roll(4, dims=-1)), atol=1e-5)
 
 
 def test_learned_positions_are_weights_and_fixed_ones_are_not() -> None:
@@ -51,11 +53,11 @@ def test_learned_positions_are_weights_and_fixed_ones_are_not() -> None:
 
 
 def test_pixels_are_means_and_deviations_of_cells() -> None:
-    net = PixelsConfig(cells=2).build(spec(2, 4, 6))
+    net = PixelsConfig(cells=2, pixel_mean=0, pixel_std=1).build(spec(2, 4, 6))
     x = pictures(3, 2, 4, 6)
     cells = x.reshape(3, 2, 2, 2, 2, 3).permute(0, 1, 2, 4, 3, 5).reshape(3, 8, 6)
     expected = torch.cat([cells.mean(-1), cells.std(-1, unbiased=False)], dim=1)
-    torch.testing.assert_close(net(x), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net.embed(x), expected, rtol=1e-4, atol=1e-5)
     assert net.width == 16
 
 
@@ -64,4 +66,4 @@ def test_data_without_film_is_refused(config: ViTConfig | PixelsConfig) -> None:
     with pytest.raises(DataError, match="the data has no film frames"):
         config.build(DataSpec())
     with pytest.raises(ShapeError, match="frames has 9 along axis H"):
-        config.build(spec(3, 8, 8))(torch.zeros(1, 3, 9, 8))
+        config.build(spec(3, 8, 8)).embed(torch.zeros(1, 3, 9, 8))

@@ -172,5 +172,5 @@ class Trials:
             subjects=(self.subject,),
             n_voxels=(int(self.voxels.shape[1]),),
             picture_shape=() if self.pictures is None else tuple(self.pictures.shape[1:]),
-            n_classes=0 if self.labels is None else int(np.max(self.labels)) + 1,
+            classes={} if self.labels is None else {"label": int(np.max(self.labels)) + 1},
         )

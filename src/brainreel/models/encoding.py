@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -33,10 +34,6 @@ class EncodingConfig(ModelConfig):
     """How far back in the film a TR looks, in seconds; BOLD peaks after 5 and fades by 12."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Chance to drop a delayed feature before the readout; minutes of scan overfit without."""
-    pixel_mean: float = 0.5
-    """Subtracted from pixels in [0, 1]."""
-    pixel_std: float = Field(0.25, gt=0)
-    """Pixels are divided by it."""
 
     def context_trs(self, tr_s: float) -> int:
         """TRs of film before a predicted one that it depends on."""
@@ -73,8 +70,7 @@ class EncodingModel(nn.Module):
         self.frame_shape = tuple(spec.frame_shape)
         self.context_trs = config.context_trs(spec.tr_s)
         self.summaries = config.summaries
-        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
-        self.backbone = config.backbone.build(spec)
+        self.backbone = config.backbone.build(replace(spec, classes={}))
         pooled = len(config.summaries) * int(self.backbone.width)
         self.project = nn.Linear(pooled, config.features)
         self.dropout = nn.Dropout(config.dropout)
@@ -114,9 +110,7 @@ class EncodingModel(nn.Module):
         """(U, T, F, C, H, W) frames to (U, T, D) features of each TR."""
         c, h, w = self.frame_shape
         check_shape(frames, "U T F C H W", name="frames", C=c, H=h, W=w)
-        pixels = frames / 255 if frames.dtype == torch.uint8 else frames
-        pixels = (pixels - self.pixel_mean) / self.pixel_std
-        vectors = self.backbone(pixels.flatten(0, 2)).unflatten(0, frames.shape[:3])
+        vectors = self.backbone.embed(frames.flatten(0, 2)).reshape(*frames.shape[:3], -1)
         pooled = torch.cat([_SUMMARIES[name](vectors) for name in self.summaries], dim=-1)
         projected: Tensor = self.project(pooled)
         return projected

@@ -8,16 +8,21 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from brainreel.errors import DataError
 from brainreel.layers.tokens import PatchTokens, grid_centres, sincos_positions
 from brainreel.layers.transformer import BlockOptions, Gelu, Norm, Transformer
-from brainreel.models.base import ModelConfig
+from brainreel.models.stimulus import (
+    FrameConfig,
+    FrameNetwork,
+    PictureOptions,
+    linear_head,
+    need_frame_shape,
+)
 from brainreel.shapes import DataSpec, check_shape
 
 Pooling = Literal["mean", "class"]
 
 
-class ViTConfig(ModelConfig):
+class ViTConfig(FrameConfig, PictureOptions):
     """A vision transformer; the defaults are small enough to train on a laptop."""
 
     name: Literal["vit"] = "vit"
@@ -50,12 +55,11 @@ class ViTConfig(ModelConfig):
 
     def build(self, spec: DataSpec) -> ViT:
         """Return the network for frames of `spec.frame_shape`."""
-        if len(spec.frame_shape) != 3:
-            raise DataError("the data has no film frames. A 'vit' needs data with a film.")
-        return ViT(self, spec.frame_shape)
+        need_frame_shape(spec, self.name)
+        return ViT(self, spec)
 
 
-class ViT(nn.Module):
+class ViT(FrameNetwork):
     """tokens = patches + positions; transformer; LayerNorm; mean or class token.
 
     Dosovitskiy et al. 2021, "An image is worth 16x16 words", eq. 1 to 4.
@@ -68,11 +72,12 @@ class ViT(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: ViTConfig, frame_shape: tuple[int, ...]) -> None:
+    def __init__(self, config: ViTConfig, spec: DataSpec) -> None:
         super().__init__()
-        self.frame_shape = tuple(frame_shape)
+        self.frame_shape = tuple(spec.frame_shape)
         self.width = config.width
-        channels, *size = frame_shape
+        self.scale = config.pixel_scale()
+        channels, *size = spec.frame_shape
         self.patches = PatchTokens(channels, size, (config.patch,) * 2, config.width)
         self.class_token = (
             nn.Parameter(0.02 * torch.randn(1, 1, config.width))
@@ -96,12 +101,13 @@ class ViT(nn.Module):
         )
         self.transformer = Transformer(options, config.depth, recompute=config.recompute)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.head = linear_head(config.width, spec)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """(B, C, H, W) normalised pictures to (B, D) vectors."""
+    def embed(self, frames: Tensor) -> Tensor:
+        """(B, C, H, W) pictures to (B, D) vectors."""
         c, h, w = self.frame_shape
         check_shape(frames, "B C H W", name="frames", C=c, H=h, W=w)
-        tokens: Tensor = self.patches(frames) + self.positions
+        tokens: Tensor = self.patches(self.scale(frames)) + self.positions
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         tokens = self.norm(self.transformer(tokens))
