@@ -1,120 +1,27 @@
-"""What every neural model must keep, whatever it computes.
-
-A new model joins by a `Case`: a tiny config, a spec, inputs of two rows, the shape that comes out.
-"""
+"""What every neural model must keep, whatever it computes; see `cases` for how one joins."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from brainreel.checkpoints.store import load_state, load_weights, save_weights
 from brainreel.config import read_yaml, to_yaml
 from brainreel.errors import ConfigError, ShapeError
-from brainreel.layers.clip import Clip
 from brainreel.models.backbones import Backbone
-from brainreel.models.base import ModelConfig
 from brainreel.models.catalog import AnyModel
-from brainreel.models.encoding import EncodingConfig
-from brainreel.models.pixels import PixelsConfig
-from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec
 
-Inputs = dict[str, Any]
+from .cases import Case, noise
 
-
-@dataclass(frozen=True)
-class Case:
-    config: ModelConfig
-    spec: DataSpec
-    inputs: Callable[[], Inputs]
-    """Keyword arguments of forward, for a batch of three rows."""
-    row: Callable[[Inputs, int], Inputs]
-    """The same for row i alone."""
-    out: tuple[int, ...]
-    """The documented shape of what comes out."""
-    wrong: Callable[[Inputs], Inputs]
-    """Inputs with one axis too long."""
-    axis: str
-    """How the error names that axis."""
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
-
-
-PICTURES = DataSpec(frame_shape=(3, 8, 12))
-FILMS = DataSpec(
-    subjects=("sub-01", "sub-02"),
-    n_voxels=(5, 4),
-    tr_s=2.0,
-    frame_shape=(3, 8, 12),
-    frames_per_tr=2,
-)
-
-
-def picture_case(config: ModelConfig, width: int, classes: dict[str, int] | None = None) -> Case:
-    return Case(
-        config=config,
-        spec=replace(PICTURES, classes=classes or {}),
-        inputs=lambda: {"clip": Clip(frames=noise(3, 2, 3, 8, 12))},
-        row=lambda given, i: {"clip": given["clip"][i : i + 1]},
-        out=(3, width),
-        wrong=lambda given: {"clip": Clip(frames=torch.cat([given["clip"].frames] * 2, dim=4))},
-        axis="frames has 24 along axis W",
-    )
-
-
-def film_row(given: Inputs, i: int) -> Inputs:
-    film = int(given["film"][i])
-    return {
-        "frames": given["frames"][film : film + 1],
-        "film": torch.tensor([0]),
-        "subject": given["subject"][i : i + 1],
-        "shown": given["shown"][film : film + 1],
-    }
-
-
-CASES = {
-    "vit": picture_case(ViTConfig(width=8, depth=2, heads=2, patch=4), 8),
-    "vit-class": picture_case(
-        ViTConfig(
-            width=8, heads=2, patch=4, pooling="class", positions="learned", norm="post",
-            gelu="tanh", recompute=True,
-        ),
-        8,
-    ),
-    "vit-classes": picture_case(
-        ViTConfig(width=8, depth=1, heads=2, patch=4), 5, {"verb": 2, "noun": 3}
-    ),
-    "pixels": picture_case(PixelsConfig(cells=2), 24),
-    "encoding": Case(
-        config=EncodingConfig.parse(
-            {
-                "backbone": {"name": "vit", "width": 8, "depth": 1, "heads": 2, "patch": 4},
-                "features": 4,
-                "hrf_window_s": 4,
-            }
-        ),
-        spec=FILMS,
-        inputs=lambda: {
-            "frames": noise(2, 6, 2, 3, 8, 12),
-            "film": torch.tensor([0, 0, 1]),
-            "subject": torch.tensor([1, 0, 1]),
-            "shown": torch.tensor([[False] + [True] * 5, [True] * 6]),
-        },
-        row=film_row,
-        out=(3, 4, 5),
-        wrong=lambda given: {**given, "frames": torch.cat([given["frames"]] * 2, dim=5)},
-        axis="frames has 24 along axis W",
-    ),
-}  # fmt: skip
+CASES: dict[str, Case] = {}
+for file in sorted(Path(__file__).parent.glob("cases_*.py")):
+    CASES |= import_module(f"{__package__}.{file.stem}").CASES
 
 
 def neural_names(union: Any) -> set[str]:
