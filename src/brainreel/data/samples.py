@@ -83,8 +83,8 @@ class Fold:
         Unique name of the fold (`"film"`, `"blocks-3"`).
     train, validation, test
         Segments of recordings.
-    train_trials, test_trials
-        Indices of trials, for data without a time axis.
+    train_trials, validation_trials, test_trials
+        Indices of trials or labelled items, for data without a time axis.
     """
 
     split: str
@@ -94,6 +94,7 @@ class Fold:
     test: tuple[Segment, ...] = ()
     train_trials: tuple[int, ...] = ()
     test_trials: tuple[int, ...] = ()
+    validation_trials: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
