@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 
 Scale = float | tuple[float, ...]
+Sense = Literal["pictures", "sound"]
 
 
 class PictureOptions(Config):
@@ -100,6 +102,11 @@ class FrameNetwork(StimulusNetwork):
 
 class StimulusConfig(ModelConfig, ABC):
     """Options of a network on clips."""
+
+    @property
+    def senses(self) -> frozenset[Sense]:
+        """What the network takes in; data that it does not need is not loaded."""
+        return frozenset({"pictures"})
 
     @abstractmethod
     def build(self, spec: DataSpec) -> StimulusNetwork:
