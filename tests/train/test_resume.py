@@ -13,8 +13,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from brainreel.checkpoints.torch_files import read_torch
 from brainreel.errors import CheckpointError
-from brainreel.train.callbacks import read_tensors
 
 EVERY = {"checkpoint_every_steps": 1}
 
@@ -138,8 +138,8 @@ def test_a_pickle_in_the_place_of_the_checkpoint_runs_no_code(
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     whole = tmp_path / "whole.ckpt"
     torch.save({"x": torch.arange(1000)}, whole)
-    assert torch.equal(read_tensors(whole)["x"], torch.arange(1000))
+    assert torch.equal(read_torch(whole)["x"], torch.arange(1000))
     cut = tmp_path / "cut.ckpt"
     cut.write_bytes(whole.read_bytes()[:2000])
     with pytest.raises(CheckpointError, match=r"cut\.ckpt: cannot be read; the checkpoint is dama"):
-        read_tensors(cut)
+        read_torch(cut)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from brainreel.checkpoints.torch_files import read_torch
 from brainreel.data.loading import mixed_seed
 from brainreel.errors import CheckpointError
 from brainreel.files import write_aside, write_text
 
 CURVE_COLUMNS = ("epoch", "step", "lr", "train_loss", "validation_loss", "validation_r")
 LAST = "last.ckpt"
-_ZIP = b"PK\x03\x04"  # how every file of torch.save begins
+BEGIN_AGAIN = "Remove it, and start the run again."
 
 
 class SeedSteps(Callback):  # type: ignore[misc]
@@ -205,35 +205,7 @@ class AsideCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
         self, path: Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read tensors and plain values; anything else is refused unread."""
-        return read_tensors(Path(path), map_location or "cpu")
-
-
-def read_tensors(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a PyTorch file that holds tensors and plain values alone.
-
-    Raises
-    ------
-    CheckpointError
-        If it holds any other object (which could run code), or is damaged.
-    """
-    refused = CheckpointError(
-        f"{path}: holds more than tensors and plain values, or is no checkpoint, and was not "
-        "loaded because such a file can run code. Remove it, and start the run again."
-    )
-    with path.open("rb") as stream:
-        if stream.read(len(_ZIP)) != _ZIP:
-            raise refused
-    try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as problem:
-        raise refused from problem
-    except (RuntimeError, EOFError, OSError, ValueError) as problem:
-        raise CheckpointError(
-            f"{path}: cannot be read; the checkpoint is damaged. Remove it, and start again."
-        ) from problem
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: is no checkpoint. Remove it, and start again.")
-    return dict(content)
+        return read_torch(path, map_location or "cpu", advice=BEGIN_AGAIN)
 
 
 def model_weights(trainer: Trainer) -> dict[str, Tensor]:

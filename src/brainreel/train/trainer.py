@@ -18,9 +18,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.optim import Optimizer
 
+from brainreel.checkpoints.torch_files import read_torch
 from brainreel.config import Config
 from brainreel.errors import ConfigError, require_extra
 from brainreel.train.callbacks import (
+    BEGIN_AGAIN,
     LAST,
     AsideCheckpoints,
     KeepWeights,
@@ -28,7 +30,6 @@ from brainreel.train.callbacks import (
     SaveForResume,
     SeedSteps,
     cpu_copy,
-    read_tensors,
 )
 
 CHECKPOINTS = "checkpoints"
@@ -138,7 +139,7 @@ def fit_network(
     last = folder / CHECKPOINTS / LAST
     if config.strategy == "fsdp" and last.is_file():
         # Lightning's FSDP has a reader of its own, which would unpickle the file unchecked.
-        read_tensors(last)
+        read_torch(last, advice=BEGIN_AGAIN)
     with quiet_lightning(), own_randomness(seed):
         trainer = make_trainer(
             config,
