@@ -6,7 +6,7 @@ that importers of published weights have one place to map to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -166,13 +166,14 @@ class Block(nn.Module):
 
     pre: x = x + attention(norm(x)); x = x + feedforward(norm(x)) (Dosovitskiy et al. 2021).
     post: x = norm(x + attention(x)); x = norm(x + feedforward(x)) (Devlin et al. 2019).
+    `attention` stands in for full attention, and gives `context` and `mask` their meaning.
     """
 
-    def __init__(self, options: BlockOptions) -> None:
+    def __init__(self, options: BlockOptions, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.post = options.norm == "post"
         self.attention_norm = nn.LayerNorm(options.width, eps=options.norm_eps)
-        self.attention = Attention(options)
+        self.attention = Attention(options) if attention is None else attention
         self.feedforward_norm = nn.LayerNorm(options.width, eps=options.norm_eps)
         self.feedforward = FeedForward(options)
         self.drop_path = DropPath(options.drop_path)
@@ -195,16 +196,23 @@ class Transformer(nn.Module):
     """Blocks in a row; drop path grows linearly from 0 to `options.drop_path` with depth.
 
     With `recompute`, the activations inside a block are not kept for the backward pass but
-    computed again: about the memory of one block, for a third more time.
+    computed again: about the memory of one block, for a third more time. `attention` makes the
+    attention of each block; the default is full attention.
     """
 
-    def __init__(self, options: BlockOptions, depth: int, *, recompute: bool = False) -> None:
+    def __init__(
+        self,
+        options: BlockOptions,
+        depth: int,
+        *,
+        recompute: bool = False,
+        attention: Callable[[BlockOptions], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.recompute = recompute
         chances = [options.drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        self.blocks = nn.ModuleList(
-            Block(BlockOptions(**{**vars(options), "drop_path": chance})) for chance in chances
-        )
+        each = [BlockOptions(**{**vars(options), "drop_path": chance}) for chance in chances]
+        self.blocks = nn.ModuleList(Block(o, attention(o) if attention else None) for o in each)
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
