@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from brainreel.errors import ConfigError
+from brainreel.layers.attention import attention_weights
 
 Gelu = Literal["exact", "tanh"]
 Norm = Literal["pre", "post"]
@@ -128,6 +129,13 @@ class Attention(nn.Module):
         )
         projected: Tensor = self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         return projected
+
+    def attention_weights(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the (B, heads, N, M) weights with which `forward` mixes; see `attention_maps`."""
+        query, key, _ = (self._split(part) for part in self._project(x, context))
+        return attention_weights(query, key, mask)
 
     def _project(self, x: Tensor, context: Tensor | None) -> Sequence[Tensor]:
         if context is None:
