@@ -9,6 +9,7 @@ from torch import nn
 from brainreel.train.optim import (
     OptimConfig,
     decayed_names,
+    layer_depths,
     lr_share,
     make_optimizer,
     make_schedule,
@@ -69,3 +70,61 @@ def test_only_trainable_matrices_decay(name: str) -> None:
     assert told == {id(p): expected[n] for n, p in net.named_parameters() if n in expected}
     group = optimizer.param_groups[0]
     assert group["betas"] == (0.5, 0.6) if name == "adamw" else group["momentum"] == 0.7
+
+
+class Stack(nn.Module):
+    """Patches, blocks, norm; a token of its own, which is registered first."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(4))
+        self.patches = nn.Linear(2, 4)
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(n))
+        self.norm = nn.LayerNorm(4)
+
+
+def biases(depths: dict[str, int]) -> dict[str, int]:
+    return {name: depth for name, depth in depths.items() if not name.endswith("weight")}
+
+
+def test_depths_count_the_layers_above() -> None:
+    net = nn.Module()
+    net.low, net.head = Stack(2), nn.Linear(4, 3)
+    assert biases(layer_depths(net)) == {
+        "low.token": 3,
+        "low.patches.bias": 3,
+        "low.blocks.0.bias": 2,
+        "low.blocks.1.bias": 1,
+        "low.norm.bias": 0,
+        "head.bias": 0,
+    }
+    assert set(layer_depths(Net()).values()) == {0}
+
+
+def test_stacks_run_side_by_side_unless_told_to_follow() -> None:
+    net = nn.Module()
+    net.low, net.high, net.head = Stack(3), Stack(1), nn.Linear(4, 3)
+    beside = layer_depths(net)
+    assert (beside["low.blocks.2.bias"], beside["high.blocks.0.bias"]) == (1, 1)
+    net.stages = ("low", "high")
+    told = layer_depths(nn.ModuleDict({"model": net}))
+    assert told["model.low.patches.bias"] == 5
+    assert [told[f"model.low.blocks.{i}.bias"] for i in range(3)] == [4, 3, 2]
+    assert (told["model.high.blocks.0.bias"], told["model.head.bias"]) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_each_layer_steps_by_a_share_of_the_one_above(name: str) -> None:
+    net = nn.Module()
+    net.low, net.head = Stack(2), nn.Linear(4, 3)
+    config = OptimConfig(name=name, lr=0.1, layer_decay=0.5, warmup=0.5, weight_decay=0.2)
+    optimizer = make_optimizer(net, config, decayed_names(net), layer_depths(net))
+    make_schedule(optimizer, config, 10)  # its first step is a fifth of the warm-up
+    told = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    lr = {n: told[id(p)] for n, p in net.named_parameters()}
+    assert lr["head.weight"] == lr["low.norm.bias"] == pytest.approx(0.02)
+    assert lr["low.blocks.1.weight"] == pytest.approx(0.01)
+    assert lr["low.blocks.0.bias"] == pytest.approx(0.005)
+    assert lr["low.token"] == lr["low.patches.weight"] == pytest.approx(0.0025)
+    even = make_optimizer(net, OptimConfig(lr=0.1), decayed_names(net), layer_depths(net))
+    assert [group["lr"] for group in even.param_groups] == [0.1, 0.1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from brainreel.data.loading import mixed_seed
 from brainreel.errors import CheckpointError
 from brainreel.files import write_aside, write_text
 
-CURVE_COLUMNS = ("epoch", "step", "lr", "train_loss", "validation_loss", "validation_r")
+CURVE_COLUMNS = ("epoch", "step", "lr", "train_loss", "validation_loss")
 LAST = "last.ckpt"
 BEGIN_AGAIN = "Remove it, and start the run again."
 
@@ -45,11 +45,12 @@ class LearningCurve(Callback):  # type: ignore[misc]
     """Append rows to metrics.csv: the training loss every few steps, and each validation.
 
     A resumed run first drops the rows after its checkpoint, so that the file is that of an
-    unbroken run.
+    unbroken run. `scores` are the names of the validation scores beside the loss.
     """
 
-    def __init__(self, path: Path, every_n_steps: int) -> None:
+    def __init__(self, path: Path, every_n_steps: int, scores: Sequence[str] = ()) -> None:
         self.path, self.every_n_steps = path, every_n_steps
+        self.columns = (*CURVE_COLUMNS, *scores)
         self.last_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,7 +58,7 @@ class LearningCurve(Callback):  # type: ignore[misc]
         self.last_step = trainer.global_step
         if not trainer.is_global_zero:
             return
-        lines = [",".join(CURVE_COLUMNS)]
+        lines = [",".join(self.columns)]
         if self.last_step and self.path.is_file():
             old = self.path.read_text(encoding="utf-8").splitlines()[1:]
             lines += [line for line in old if int(line.split(",")[1]) <= self.last_step]
@@ -75,7 +76,7 @@ class LearningCurve(Callback):  # type: ignore[misc]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the validation scores."""
-        names = [name for name in CURVE_COLUMNS if name.startswith("validation")]
+        names = [name for name in self.columns if name.startswith("validation")]
         found = trainer.callback_metrics
         self._write(trainer, **{name: float(found[name]) for name in names if name in found})
 
@@ -89,7 +90,7 @@ class LearningCurve(Callback):  # type: ignore[misc]
             **values,
         }
         with self.path.open("a", encoding="utf-8", newline="") as stream:
-            csv.DictWriter(stream, CURVE_COLUMNS, lineterminator="\n").writerow(row)
+            csv.DictWriter(stream, self.columns, lineterminator="\n").writerow(row)
 
 
 class KeepWeights(Callback):  # type: ignore[misc]

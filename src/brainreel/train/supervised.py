@@ -4,95 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from brainreel.data.module import FilmModule
 from brainreel.data.samples import Segment
 from brainreel.data.windows import WindowBatch
 from brainreel.files import digest_json
 from brainreel.models.encoding import EncodingConfig, EncodingModel
+from brainreel.train.learning import LearningTask
 from brainreel.train.losses import LOSSES, LossName, SumAndCount, correlation
-from brainreel.train.optim import OptimConfig, decayed_names, make_optimizer, make_schedule
-from brainreel.train.trainer import TrainerConfig, clip_gradients, fit_network, own_randomness
+from brainreel.train.optim import OptimConfig
+from brainreel.train.trainer import TrainerConfig, fit_network, own_randomness
 
 Float32 = NDArray[np.float32]
 
 
-class SupervisedTask(LightningModule):  # type: ignore[misc]
-    """One step: predict, take the loss over everything that counts on all ranks.
+class SupervisedTask(LearningTask):
+    """One step: predict, take the loss over everything that counts on all ranks."""
 
-    loss = sum over ranks of the summed loss / sum over ranks of the count. Each rank's share is
-    multiplied by the number of ranks, for DDP averages gradients: they then equal those of one
-    process with the joined batch, whatever each rank's number of people and voxels.
-    """
+    scores = ("validation_r",)
 
     def __init__(self, model: nn.Module, optim: OptimConfig, loss: LossName) -> None:
-        super().__init__()
-        self.model, self.optim, self.loss = model, optim, loss
-        self.decayed = decayed_names(self)
-        self.validation: list[list[SumAndCount]] = []
+        super().__init__(model, optim)
+        self.loss = loss
+        self.validation: dict[str, list[SumAndCount]] = {}
 
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         predicted = self.model(**batch.inputs()).float()
         total, count = LOSSES[self.loss](predicted, batch.bold, batch.counted)
-        everywhere = self._summed(count).clamp_min(1)
-        loss: Tensor = total * self.trainer.world_size / everywhere
-        logged = self._summed(total.detach()) / everywhere
-        self.log("train_loss", logged, prog_bar=True, batch_size=len(batch.film))
-        return loss
+        return self.share_of_loss(total, count, len(batch.film))
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums."""
-        self.validation = []
+        self.validation = {"validation_loss": [], "validation_r": []}
 
     def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
         """Add one batch to the sums."""
         predicted = self.model(**batch.inputs()).float()
         scored = (predicted, batch.bold, batch.counted)
-        self.validation.append([LOSSES[self.loss](*scored), correlation(*scored)])
+        self.validation["validation_loss"].append(LOSSES[self.loss](*scored))
+        self.validation["validation_r"].append(correlation(*scored))
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the mean correlation within windows over all ranks."""
-        for name, parts in zip(
-            ("validation_loss", "validation_r"), zip(*self.validation, strict=True), strict=True
-        ):
-            total = self._summed(torch.stack([part[0] for part in parts]).sum())
-            count = self._summed(torch.stack([part[1] for part in parts]).sum())
-            self.log(name, total / count.clamp_min(1), prog_bar=True)
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Return the optimiser and the schedule over all steps to come."""
-        optimizer = make_optimizer(self, self.optim, self.decayed)
-        n_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = make_schedule(optimizer, self.optim, n_steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip by the norm, under FSDP by that over all shards."""
-        clip_gradients(self, optimizer, gradient_clip_val)
-
-    def _summed(self, value: Tensor) -> Tensor:
-        """Sum over ranks; the value itself for one process."""
-        if self.trainer.world_size == 1:
-            return value
-        summed: Tensor = self.trainer.strategy.reduce(value.detach().clone(), reduce_op="sum")
-        return summed
+        self.log_means(self.validation)
 
 
 def fit_supervised(

@@ -112,7 +112,7 @@ def fit_network(
     ----------
     task
         A LightningModule with the network as `.model`, which logs `train_loss` and, if there is
-        validation, `validation_loss`.
+        validation, `validation_loss` and what it names in `.scores`.
     data
         Its batches.
     folder
@@ -146,7 +146,7 @@ def fit_network(
             folder,
             callbacks=[
                 SeedSteps(seed),
-                LearningCurve(folder / CURVES, config.log_every_steps),
+                LearningCurve(folder / CURVES, config.log_every_steps, getattr(task, "scores", ())),
                 kept,
                 # Last, so that a checkpoint knows what the others saw.
                 SaveForResume(folder / CHECKPOINTS, config.checkpoint_every_steps, identity),
