@@ -223,10 +223,15 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(o, attention(o) if attention else None) for o in each)
 
     def forward(
-        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        layers: slice = slice(None),
     ) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
-        for block in self.blocks:
+        """(B, N, D) to (B, N, D), through all blocks or those of `layers`."""
+        for block in list(self.blocks)[layers]:
             if self.recompute and self.training and torch.is_grad_enabled():
                 x = checkpoint(block, x, context, mask, use_reentrant=False)
             else:
