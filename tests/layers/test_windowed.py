@@ -18,7 +18,7 @@ def tokens(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def loop(layer: WindowAttention, x: Tensor, window: int, valid: Tensor | None = None) -> Tensor:
+def loop(layer: WindowAttention, x: Tensor, window: int) -> Tensor:
     """Token by token and head by head; the class of token decides whose projections are used."""
     first, size = layer.n_global, x.shape[-1] // layer.heads
     mixed = torch.zeros_like(x)
@@ -29,10 +29,7 @@ def loop(layer: WindowAttention, x: Tensor, window: int, valid: Tensor | None = 
         for i in range(x.shape[1]):
             query, key, value = whole if i < first else own
             near = [j >= first and 2 * abs(i - j) <= window for j in range(x.shape[1])]
-            counts = [j < first or valid is None or valid[b, j - first] for j in range(x.shape[1])]
-            seen = [
-                j for j in range(x.shape[1]) if counts[j] and (i < first or j < first or near[j])
-            ]
+            seen = [j for j in range(x.shape[1]) if i < first or j < first or near[j]]
             for h in range(layer.heads):
                 part = slice(h * size, (h + 1) * size)
                 score = torch.stack([query[i, part] @ key[j, part] for j in seen]) / math.sqrt(size)

@@ -1,4 +1,4 @@
-"""Pictures, films and spectrograms cut into tokens, and where each token stands (sin-cos)."""
+"""Pictures, films and spectrograms cut into tokens."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d
 class PatchTokens(nn.Module):
     """Cut 1 to 3 axes into patches and project each: token_n = W patch_n + b.
 
-    A size that is no multiple of the patch is filled up with zeros at its far end. The weight is
-    that of a convolution, (D, C, *patch), the form in which published weights come.
+    Patches side by side cover all: a size that is no multiple of the patch is filled up with zeros
+    at its far end. Patches that overlap leave out what remains there, less than a stride, as the
+    published AST does. The weight is that of a convolution, (D, C, *patch), the form in which
+    published weights come.
 
     Parameters
     ----------
@@ -31,24 +33,40 @@ class PatchTokens(nn.Module):
         Length of a patch along each of them.
     width
         Width D of a token.
+    stride
+        Step from patch to patch along each, at most the patch; None for the patch itself.
     """
 
     def __init__(
-        self, channels: int, size: Sequence[int], patch: Sequence[int], width: int
+        self,
+        channels: int,
+        size: Sequence[int],
+        patch: Sequence[int],
+        width: int,
+        stride: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if len(size) != len(patch) or len(size) not in _CONVOLUTIONS:
+        step = tuple(patch if stride is None else stride)
+        if not len(size) == len(patch) == len(step) or len(size) not in _CONVOLUTIONS:
             raise ConfigError(
                 f"patches of {len(patch)} axes {tuple(patch)} cannot cut {len(size)} axes "
                 f"{tuple(size)}. Give one patch length for each of 1 to 3 axes."
             )
+        if any(not 1 <= s <= p for s, p in zip(step, patch, strict=True)):
+            raise ConfigError(
+                f"a stride of {step} leaves gaps between patches of {tuple(patch)}. "
+                "Give at least 1 and at most the patch."
+            )
         self.channels = channels
         self.size = tuple(size)
-        self.counts = tuple(math.ceil(n / p) for n, p in zip(size, patch, strict=True))
-        spare = [c * p - n for n, p, c in zip(size, patch, self.counts, strict=True)]
+        each = list(zip(size, patch, step, strict=True))
+        self.counts = tuple(_count(n, p, s) for n, p, s in each)
+        spare = [
+            max(0, (c - 1) * s + p - n) for (n, p, s), c in zip(each, self.counts, strict=True)
+        ]
         # functional.pad counts axes from the last to the first, near end before far end.
         self.padding = tuple(n for far in reversed(spare) for n in (0, far))
-        self.project = _CONVOLUTIONS[len(size)](channels, width, tuple(patch), tuple(patch))
+        self.project = _CONVOLUTIONS[len(size)](channels, width, tuple(patch), step)
 
     @property
     def n_tokens(self) -> int:
@@ -64,6 +82,12 @@ class PatchTokens(nn.Module):
             x = functional.pad(x, self.padding)
         tokens: Tensor = self.project(x)
         return tokens.flatten(2).transpose(1, 2)
+
+
+def _count(length: int, patch: int, stride: int) -> int:
+    """Patches along an axis; at least one."""
+    left = length - patch
+    return 1 + max(0, left // stride if stride < patch else math.ceil(left / stride))
 
 
 def grid_centres(counts: Sequence[int]) -> Tensor:
@@ -110,7 +134,8 @@ def sincos_positions(centres: Tensor, width: int, tau: float = 10000.0) -> Tenso
             f"a width of {width} is too small for {n_axes} axes of positions. "
             f"Use at least {2 * n_axes}."
         )
-    rate = tau ** (-torch.arange(n_waves, dtype=torch.float64) / n_waves)
+    waves = torch.arange(n_waves, dtype=torch.float64, device=centres.device)
+    rate = tau ** (-waves / n_waves)
     angle = centres.double()[:, :, None] * rate
     codes = torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(1)
     return functional.pad(codes, (0, width - codes.shape[1])).float()

@@ -103,7 +103,8 @@ class WindowAttention(nn.Module):
 
     def _split(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
-        return part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)
+        size = part.shape[-1] // self.heads
+        return part.reshape(*part.shape[:2], self.heads, size).transpose(1, 2)
 
 
 def window_attention(

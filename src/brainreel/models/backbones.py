@@ -8,5 +8,6 @@ from pydantic import Field
 
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.vit import ViTConfig
+from brainreel.models.vtn import VTNConfig
 
-Backbone = Annotated[ViTConfig | PixelsConfig, Field(discriminator="name")]
+Backbone = Annotated[ViTConfig | PixelsConfig | VTNConfig, Field(discriminator="name")]

@@ -9,8 +9,9 @@ from pydantic import Field
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
+from brainreel.models.vtn import VTNConfig
 
 AnyModel = Annotated[
-    RidgeConfig | BandedRidgeConfig | PictureRidgeConfig | EncodingConfig,
+    RidgeConfig | BandedRidgeConfig | PictureRidgeConfig | EncodingConfig | VTNConfig,
     Field(discriminator="name"),
 ]
