@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from brainreel.errors import DataError, ShapeError, did_you_mean
+
+Sense = Literal["pictures", "sound"]
 
 
 class HasShape(Protocol):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from brainreel.data.module import FilmModule, film_spec, open_strips
+from brainreel.data.module import FilmModule, film_spec
 from brainreel.data.samples import Fold, Recording, Segment, Series
+from brainreel.data.strips import FilmStrip, WindowsConfig, open_strips
 from brainreel.data.windows import (
-    FilmStrip,
     Window,
     WindowDataset,
-    WindowsConfig,
     collate_windows,
     plan_windows,
 )
 from brainreel.errors import DataError
 from brainreel.fmri.bold import Bold
+from brainreel.models.encoding import EncodingModel
 from brainreel.timebase import TrGrid
 
 CONFIG = WindowsConfig(frames_per_tr=2, height=16, width=16, window_trs=4, batch_windows=2)
@@ -102,7 +103,9 @@ def test_a_copy_counts_nothing_and_collate_keeps_rows_with_their_film() -> None:
     assert torch.equal(batch.bold[2:], data[2].bold)
     moved = batch.to("meta")
     assert moved.frames.device.type == "meta"
-    assert set(batch.inputs()) == {"frames", "film", "subject", "shown"}
+    assert batch.inputs().keys() == inspect.signature(EncodingModel.forward).parameters.keys() - {
+        "self"
+    }
 
 
 def write_film(path: Path) -> Path:
@@ -136,9 +139,12 @@ def test_a_film_is_decoded_once_and_shown_on_the_clock_of_each_run(tmp_path: Pat
     assert strip_of == (0, 0, 1)
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
     # TR t looks at t + 1/4 and t + 3/4 s: frames 10 t + 2 and 10 t + 7 of brightness 2 i.
-    level = strips[0].part(2, 4).mean(axis=(2, 3, 4)).round()
+    own, later = strips[0].part(slice(2, 4)), strips[1].part(slice(1, 3))
+    level = own["frames"].mean(axis=(2, 3, 4)).round()
     np.testing.assert_allclose(level, [[44, 54], [64, 74]], atol=3)
-    np.testing.assert_array_equal(strips[1].part(1, 3), strips[0].part(2, 4))
+    assert own["frame_numbers"].tolist() == [[22, 27], [32, 37]]
+    for name, values in own.items():
+        np.testing.assert_array_equal(later[name], values)
 
 
 def test_test_data_cannot_move_what_is_trained_on(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from brainreel.errors import ConfigError, DataError
+from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.encoding import EncodingConfig, EncodingModel
 from brainreel.shapes import DataSpec
 
@@ -65,7 +66,7 @@ def test_the_model_looks_back_and_never_ahead() -> None:
 def test_trs_before_the_run_give_nothing() -> None:
     model, frames = make(), film(1, trs=4)
     shown = torch.tensor([[False, False, True, True]])
-    features = model.tr_features(frames)
+    features = model.tr_features(FilmWindows(frames))
     features[:, :2] = 0
     expected = model.readouts["sub-01"](features.transpose(1, 2).flatten(1))
     torch.testing.assert_close(model(frames, rows(0), rows(0), shown)[:, 0], expected)
@@ -120,8 +121,8 @@ def test_bad_windows_and_people_are_named() -> None:
         model(film(1), rows(0), rows(2))
     with pytest.raises(DataError, match="no people or no TR"):
         CONFIG.build(DataSpec(frame_shape=(3, 8, 8)))
-    with pytest.raises(ConfigError, match=r"'backbone\.name' is 'vti', which is not known.*'vit'"):
-        EncodingConfig.parse({"backbone": {"name": "vti"}})
+    with pytest.raises(ConfigError, match=r"'backbone\.name' is 'vitt', which is not known.*'vit'"):
+        EncodingConfig.parse({"backbone": {"name": "vitt"}})
 
 
 @pytest.mark.parametrize(("tr_s", "context"), [(1.5, 8), (0.608, 20), (2.0, 6), (0.1, 120)])

@@ -8,27 +8,32 @@ import numpy as np
 import pytest
 
 from brainreel.errors import DataError, ShapeError
-from brainreel.stimulus.windows import frame_times, tr_mean
+from brainreel.stimulus.windows import sample_numbers, tr_mean
 from brainreel.timebase import TrGrid
 
 
-def test_middles_of_equal_steps() -> None:
-    grid = TrGrid(Fraction("0.608"), 5)
-    times = frame_times(grid, 2)
-    assert times[:3] == [Fraction("0.152"), Fraction("0.456"), Fraction("0.760")]
-    assert len(times) == 10
-    assert all(grid.tr_at(time) == index // 2 for index, time in enumerate(times))
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(100)])
+@pytest.mark.parametrize(("tr_s", "first_s"), [("0.608", "-1.1"), ("1.5", "0"), ("2", "7.25")])
+def test_samples_at_the_middles_of_equal_steps(rate: Fraction, tr_s: str, first_s: str) -> None:
+    grid = TrGrid(Fraction(tr_s), 7, Fraction(first_s))
+    numbers = sample_numbers(grid, 3, rate)
+    for tr in range(7):
+        for k in range(3):
+            time = grid.onset_s(tr) + (k + Fraction(1, 2)) * grid.tr_s / 3
+            assert numbers[tr, k] <= time * rate < numbers[tr, k] + 1
 
 
-def test_clipped_into_the_film() -> None:
-    grid = TrGrid(Fraction(2), 4, Fraction(-3))
-    assert frame_times(grid, 1, "2.5") == [0, 0, 2, Fraction("2.5")]
-    assert frame_times(grid, 1) == [0, 0, 2, 4]
+def test_an_hour_of_uneven_steps_never_drifts() -> None:
+    # 60.8 steps of 10 ms in a TR, taken as 61.
+    grid = TrGrid(Fraction("0.608"), 6000)
+    numbers = sample_numbers(grid, 61, 100)
+    assert abs(int(numbers[-1, 0]) - int(60.8 * 5999)) <= 1
+    assert set(np.diff(numbers.ravel())) == {0, 1}
 
 
-def test_at_least_one_frame() -> None:
-    with pytest.raises(DataError, match="frames_per_tr is 0"):
-        frame_times(TrGrid(Fraction(1), 3), 0)
+def test_at_least_one_sample() -> None:
+    with pytest.raises(DataError, match="0 samples in a TR cannot be taken"):
+        sample_numbers(TrGrid(Fraction(1), 3), 0, 25)
 
 
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(100)])

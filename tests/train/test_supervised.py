@@ -33,7 +33,7 @@ def known_series(tiny: ModuleType, films: Path) -> Series:
     recordings = []
     for number, old in enumerate(given.recordings):
         strip = data.strips[data.strip_of[number]]
-        level = strip.part(0, old.bold.n_trs).mean(axis=(1, 2, 3, 4))
+        level = strip.part(slice(0, old.bold.n_trs))["frames"].mean(axis=(1, 2, 3, 4))
         signal = (level - 128) / 40
         delayed = np.concatenate([np.zeros(2), signal[:-2]])
         bold = 50 + 3 * delayed[:, None] * np.ones(old.bold.n_voxels)

@@ -20,7 +20,7 @@ from lightning.pytorch import Callback
 
 from brainreel.data.module import FilmModule
 from brainreel.data.samples import Fold, Recording, Segment, Series
-from brainreel.data.windows import WindowsConfig
+from brainreel.data.strips import WindowsConfig
 from brainreel.fmri.bold import Bold
 from brainreel.models.encoding import EncodingConfig
 from brainreel.timebase import TrGrid

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,17 @@ from numpy.typing import NDArray
 
 from brainreel.data.loading import ResumableLoader, ShardedBatches
 from brainreel.data.samples import Fold, Recording, Segment, Series
+from brainreel.data.strips import SEEING, FilmStrip, WindowsConfig, open_strips, window_facts
 from brainreel.data.windows import (
-    FilmStrip,
     Window,
     WindowDataset,
-    WindowsConfig,
     collate_windows,
     plan_windows,
     train_segments_of,
 )
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments, zscore_voxelwise
-from brainreel.shapes import DataSpec
-from brainreel.stimulus.frames import store_frames
-from brainreel.stimulus.windows import frame_times
-from brainreel.timebase import TrGrid
+from brainreel.shapes import DataSpec, Sense
 
 Float32 = NDArray[np.float32]
 
@@ -48,6 +43,8 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         Seed of the shuffling.
     context_trs
         TRs the model looks back; may be set after the model is built.
+    senses
+        What is loaded: `"pictures"`, `"sound"` or both.
 
     Attributes
     ----------
@@ -67,11 +64,12 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         cache: Path,
         seed: int,
         context_trs: int = 0,
+        senses: Collection[Sense] = SEEING,
     ) -> None:
         super().__init__()
-        self.series, self.fold, self.config = series, fold, config
+        self.series, self.fold, self.config, self.senses = series, fold, config, senses
         self.cache, self.seed, self.context_trs = Path(cache), seed, context_trs
-        self.spec = film_spec(series, config)
+        self.spec = film_spec(series, config, senses)
         self.moments: Mapping[str, Moments] = {}
         self.strips: tuple[FilmStrip, ...] = ()
         self.strip_of: tuple[int, ...] = ()
@@ -84,7 +82,9 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         if self.strips:
             return
         self.moments = self.moments or training_moments(self.series, self.fold)
-        self.strips, self.strip_of = open_strips(self.series.recordings, self.config, self.cache)
+        self.strips, self.strip_of = open_strips(
+            self.series.recordings, self.config, self.cache, self.senses
+        )
 
     def train_dataloader(self) -> ResumableLoader:
         """Return shuffled windows of the training segments, from where a broken run stopped."""
@@ -170,8 +170,10 @@ def training_moments(series: Series, fold: Fold) -> dict[str, Moments]:
     return moments
 
 
-def film_spec(series: Series, config: WindowsConfig) -> DataSpec:
-    """Return the facts of a film data set.
+def film_spec(
+    series: Series, config: WindowsConfig, senses: Collection[Sense] = SEEING
+) -> DataSpec:
+    """Return the facts of a film data set, sound and pictures as they are in one TR.
 
     Raises
     ------
@@ -197,35 +199,5 @@ def film_spec(series: Series, config: WindowsConfig) -> DataSpec:
         subjects=tuple(first),
         n_voxels=tuple(recording.bold.n_voxels for recording in first.values()),
         tr_s=float(trs[0]),
-        frame_shape=(3, config.height, config.width),
-        frames_per_tr=config.frames_per_tr,
+        **window_facts(config, trs[0], senses),
     )
-
-
-def open_strips(
-    recordings: Sequence[Recording], config: WindowsConfig, cache: Path
-) -> tuple[tuple[FilmStrip, ...], tuple[int, ...]]:
-    """Decode each film once; recordings of one film on one clock share a strip.
-
-    Returns
-    -------
-    tuple
-        The strips, and the strip of each recording.
-    """
-    longest: dict[tuple[str, Fraction, Fraction], tuple[Path, TrGrid]] = {}
-    keys = []
-    for recording in recordings:
-        if recording.film is None:
-            raise DataError(f"{recording.label} has no film; a network on films needs one.")
-        grid = recording.bold.grid
-        key = (recording.film_digest or str(recording.film), grid.tr_s, grid.first_s)
-        keys.append(key)
-        if key not in longest or longest[key][1].n_trs < grid.n_trs:
-            longest[key] = (recording.film, grid)
-    strips = []
-    for film, grid in longest.values():
-        store = store_frames(film, cache, size=(config.height, config.width))
-        index = store.indices(frame_times(grid, config.frames_per_tr))
-        strips.append(FilmStrip(store.frames, index.reshape(grid.n_trs, -1)))
-    order = list(longest)
-    return tuple(strips), tuple(order.index(key) for key in keys)

@@ -9,52 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from brainreel.config import Config
 from brainreel.data.samples import Segment, Series
+from brainreel.data.strips import FilmStrip
 from brainreel.errors import DataError
+from brainreel.stimulus.spectrograms import SILENCE
 
 Float32 = NDArray[np.float32]
-
-
-class WindowsConfig(Config):
-    """How films are cut into windows for a network."""
-
-    frames_per_tr: int = Field(4, ge=1)
-    """Film frames shown to the network in each TR, at the middle of equal steps."""
-    height: int = Field(32, ge=1)
-    """Height in pixels to which frames are resized."""
-    width: int = Field(32, ge=1)
-    """Width in pixels to which frames are resized."""
-    window_trs: int = Field(16, ge=2)
-    """Predicted TRs in one window; the TRs of context come before them."""
-    batch_windows: int = Field(4, ge=1)
-    """Different film windows per batch and device; each brings all people who saw it."""
-    n_workers: int = Field(0, ge=0)
-    """Processes that load windows; 0 loads in the main process, enough for memory-mapped frames."""
-
-
-@dataclass(frozen=True, eq=False)
-class FilmStrip:
-    """The frames of a film, and which of them each TR shows.
-
-    Attributes
-    ----------
-    frames
-        (N, C, H, W) uint8, all stored frames, memory-mapped.
-    index
-        (T, F) which of them are shown in each TR.
-    """
-
-    frames: NDArray[np.uint8]
-    index: NDArray[np.int64]
-
-    def part(self, start_tr: int, stop_tr: int) -> NDArray[np.uint8]:
-        """Return the (T, F, C, H, W) frames of the TRs [start_tr, stop_tr)."""
-        return np.asarray(self.frames[self.index[start_tr:stop_tr]])
 
 
 @dataclass(frozen=True)
@@ -133,8 +96,6 @@ class WindowBatch:
 
     Attributes
     ----------
-    frames
-        (U, T, F, C, H, W) uint8: U different film windows of context + predicted TRs.
     shown
         (U, T) False at TRs before the run or after its end.
     film
@@ -145,27 +106,39 @@ class WindowBatch:
         (B, S, V) BOLD in standard deviations of the training part; 0 where padded.
     counted
         (B, S, V) True at a person's own voxels and a window's own TRs.
+    frames
+        (U, T, F, C, H, W) uint8: U different film windows of context + predicted TRs. None where
+        the network only listens.
+    frame_numbers
+        (U, T, F) int64 numbers of the frames in their film.
+    sound
+        (U, T, 1, S, M) log-mel energies; None where the network only sees.
     """
 
-    frames: Tensor
     shown: Tensor
     film: Tensor
     subject: Tensor
     bold: Tensor
     counted: Tensor
+    frames: Tensor | None = None
+    frame_numbers: Tensor | None = None
+    sound: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> WindowBatch:
         """Return the batch on another device."""
-        moved = (getattr(self, item.name).to(*args, **kwargs) for item in fields(self))
+        held = [getattr(self, item.name) for item in fields(self)]
+        moved: list[Any] = [v if v is None else v.to(*args, **kwargs) for v in held]
         return WindowBatch(*moved)
 
-    def inputs(self) -> dict[str, Tensor]:
+    def inputs(self) -> dict[str, Tensor | None]:
         """Return what the model is called with."""
         return {
             "frames": self.frames,
             "film": self.film,
             "subject": self.subject,
             "shown": self.shown,
+            "sound": self.sound,
+            "frame_numbers": self.frame_numbers,
         }
 
 
@@ -210,7 +183,7 @@ class WindowDataset(Dataset[WindowBatch]):
         """Return window `index`; `~index` is the same window with nothing that counts."""
         copy = index < 0
         window = self.windows[~index if copy else index]
-        frames, shown = self._film(window)
+        held, shown = self._film(window)
         people = window.recordings
         bold = np.zeros((len(people), self.window_trs, max(self.n_voxels)), np.float32)
         counted = np.zeros(bold.shape, np.bool_)
@@ -219,35 +192,40 @@ class WindowDataset(Dataset[WindowBatch]):
             bold[row, : signal.shape[0], : signal.shape[1]] = signal
             counted[row, : signal.shape[0], : signal.shape[1]] = not copy
         return WindowBatch(
-            frames=torch.from_numpy(frames)[None],
             shown=torch.from_numpy(shown)[None],
             film=torch.zeros(len(people), dtype=torch.long),
             subject=torch.tensor([self.subject_of[r] for r in people]),
             bold=torch.from_numpy(bold),
             counted=torch.from_numpy(counted),
+            **{name: torch.from_numpy(values)[None] for name, values in held.items()},
         )
 
-    def _film(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return (T, F, C, H, W) frames of context and window, and which TRs were shown."""
-        strip = self.strips[window.strip]
+    def _film(self, window: Window) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """Return what the TRs of context and window hold, and which of them were shown."""
         first = window.start_tr - self.context_trs
         head = max(0, -first)
-        part = strip.part(first + head, window.stop_tr)
-        frames = np.zeros((self.context_trs + self.window_trs, *part.shape[1:]), np.uint8)
-        frames[head : head + len(part)] = part
-        shown = np.zeros(len(frames), np.bool_)
-        shown[head : head + len(part)] = True
-        return frames, shown
+        shown = np.zeros(self.context_trs + self.window_trs, np.bool_)
+        mine = slice(head, head + window.stop_tr - max(first, 0))
+        shown[mine] = True
+        held = {}
+        for name, part in (
+            self.strips[window.strip].part(slice(first + head, window.stop_tr)).items()
+        ):
+            outside = SILENCE if name == "sound" else 0
+            held[name] = np.full((len(shown), *part.shape[1:]), outside, part.dtype)
+            held[name][mine] = part
+        return held, shown
 
 
 def collate_windows(items: Sequence[WindowBatch]) -> WindowBatch:
     """Join batches of one window; each row keeps pointing at its own film window."""
     joined = {
-        name: torch.cat([getattr(item, name) for item in items])
-        for name in ("frames", "shown", "subject", "bold", "counted")
+        item.name: torch.cat([getattr(batch, item.name) for batch in items])
+        for item in fields(WindowBatch)
+        if getattr(items[0], item.name) is not None
     }
-    film = torch.cat([item.film + number for number, item in enumerate(items)])
-    return WindowBatch(film=film, **joined)
+    joined["film"] = torch.cat([item.film + number for number, item in enumerate(items)])
+    return WindowBatch(**joined)
 
 
 def train_segments_of(series: Series, segments: Sequence[Segment]) -> dict[str, list[Segment]]:

@@ -1,33 +1,40 @@
-"""Encoding model: any frame backbone, pooled into TRs, delayed, and read out for each person."""
+"""Encoding model: any backbone, a vector for each TR, delayed, and read out for each person."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from brainreel.errors import DataError
+from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
+from brainreel.models.stimulus import FrameConfig
+from brainreel.models.tr_features import Summary, tr_features, tr_width
 from brainreel.models.vit import ViTConfig
-from brainreel.shapes import DataSpec, check_shape
-
-Summary = Literal["mean", "std"]
+from brainreel.shapes import DataSpec, Sense, check_shape
 
 
 class EncodingConfig(ModelConfig):
-    """Film frames -> backbone -> TR features -> delays -> the voxels of each person."""
+    """Film -> backbone -> TR features -> delays -> the voxels of each person."""
 
     name: Literal["encoding"] = "encoding"
     backbone: Backbone = ViTConfig()
-    """What turns a film frame into a vector."""
+    """What turns film into vectors: single frames, or clips of pictures, of sound, or of both."""
+    frozen: bool = False
+    """Keep the backbone as it is: no gradient, no dropout, not in the optimiser."""
+    clip_trs: int = Field(1, ge=1)
+    """TRs of film in the clip that a TR's vector is made from, the last one its own; networks on
+    single pictures take 1."""
     summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
-    """How the frames of one TR become one vector; the std over frames shows motion and cuts."""
+    """How the frames of one TR become one vector, for networks on single pictures; the std over
+    frames shows motion and cuts."""
     features: int = Field(16, ge=1)
     """Features per TR, shared by all people; few, because scans are short."""
     hrf_window_s: float = Field(12.0, ge=0)
@@ -35,10 +42,28 @@ class EncodingConfig(ModelConfig):
     dropout: float = Field(0.5, ge=0, lt=1)
     """Chance to drop a delayed feature before the readout; minutes of scan overfit without."""
 
-    def context_trs(self, tr_s: float) -> int:
-        """TRs of film before a predicted one that it depends on."""
+    @model_validator(mode="after")
+    def _pictures_have_no_clips(self) -> Self:
+        if self.clip_trs > 1 and isinstance(self.backbone, FrameConfig):
+            raise ValueError(
+                f"clip_trs is for networks on clips, and '{self.backbone.name}' looks at single "
+                "pictures. Leave it at 1, or choose another backbone"
+            )
+        return self
+
+    @property
+    def senses(self) -> frozenset[Sense]:
+        """What of a film the model takes in."""
+        return self.backbone.senses
+
+    def delay_trs(self, tr_s: float) -> int:
+        """TRs before a predicted one whose vectors it is read out from."""
         # A hair below the quotient keeps 12 s / 1.5 s at 8 when the division rounds up.
         return math.ceil(self.hrf_window_s / tr_s - 1e-9)
+
+    def context_trs(self, tr_s: float) -> int:
+        """TRs of film before a predicted one that it depends on."""
+        return self.delay_trs(tr_s) + self.clip_trs - 1
 
     def build(self, spec: DataSpec) -> EncodingModel:
         """Return the network with fresh weights."""
@@ -48,12 +73,12 @@ class EncodingConfig(ModelConfig):
 
 
 class EncodingModel(nn.Module):
-    """y_p(t) = W_p [z(t), z(t-1), ..., z(t-context)] + b_p, z(t) = P [mean_f, std_f] g(frame_tf).
+    """y_p(t) = W_p [z(t), z(t-1), ..., z(t-delays)] + b_p, z(t) = P g(film up to and in TR t).
 
-    g is the backbone, P one linear map for all people, W_p the readout of person p. No norm comes
-    after g: it would take out how bright the picture is. The delays that W_p weighs are a finite
-    impulse response (Dale 1999): each voxel has its own haemodynamics. TRs at which nothing was
-    shown give z = 0.
+    g is the backbone TR by TR (`tr_features`), P one linear map for all people, W_p the readout of
+    person p. No norm comes after g: it would take out how bright the picture is. The delays that
+    W_p weighs are a finite impulse response (Dale 1999): each voxel has its own haemodynamics. TRs
+    at which nothing was shown give z = 0.
 
     Attributes
     ----------
@@ -67,62 +92,79 @@ class EncodingModel(nn.Module):
         super().__init__()
         self.subjects = spec.subjects
         self.n_voxels = spec.n_voxels
-        self.frame_shape = tuple(spec.frame_shape)
+        self.delay_trs = config.delay_trs(spec.tr_s)
         self.context_trs = config.context_trs(spec.tr_s)
-        self.summaries = config.summaries
-        self.backbone = config.backbone.build(replace(spec, classes={}))
-        pooled = len(config.summaries) * int(self.backbone.width)
-        self.project = nn.Linear(pooled, config.features)
+        self.clip_trs, self.summaries = config.clip_trs, config.summaries
+        self.frozen = config.frozen
+        self.backbone = config.backbone.build(clip_spec(spec, config.clip_trs))
+        self.backbone.requires_grad_(not config.frozen)
+        self.project = nn.Linear(tr_width(self.backbone, config.summaries), config.features)
         self.dropout = nn.Dropout(config.dropout)
-        delayed = config.features * (self.context_trs + 1)
+        delayed = config.features * (self.delay_trs + 1)
         self.readouts = nn.ModuleDict(
             {_key(who): nn.Linear(delayed, n) for who, n in spec.voxels_of.items()}
         )
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch dropout on or off; a frozen backbone has none."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def forward(
-        self, frames: Tensor, film: Tensor, subject: Tensor, shown: Tensor | None = None
+        self,
+        frames: Tensor | None,
+        film: Tensor,
+        subject: Tensor,
+        shown: Tensor | None = None,
+        sound: Tensor | None = None,
+        frame_numbers: Tensor | None = None,
     ) -> Tensor:
         """Predict BOLD; a film window that several people saw is encoded once.
 
         Parameters
         ----------
         frames
-            (U, T, F, C, H, W) uint8, or float in [0, 1]: U different film windows.
+            (U, T, F, C, H, W) uint8, or float in [0, 1]: U different film windows; None for a
+            backbone that only listens.
         film
             (B,) which film window each row saw.
         subject
             (B,) which person each row is, as a position in `subjects`.
         shown
             (U, T) False at TRs before the run began; None if all were shown.
+        sound
+            (U, T, C, S, M) log-mel energies, for a backbone that listens.
+        frame_numbers
+            (U, T, F) numbers of the frames in their film.
 
         Returns
         -------
         Tensor
             (B, T - context_trs, V) with V the most voxels of a person; 0 beyond a person's own.
         """
-        features = self.tr_features(frames)
-        if shown is not None:
-            check_shape(shown, "U T", name="shown", U=frames.shape[0], T=frames.shape[1])
-            features = features * shown.unsqueeze(-1)
-        return self.read_out(self.delay(features), film, subject)
+        windows = FilmWindows(frames, sound, frame_numbers, shown)
+        return self.read_out(self.delay(self.tr_features(windows)), film, subject)
 
-    def tr_features(self, frames: Tensor) -> Tensor:
-        """(U, T, F, C, H, W) frames to (U, T, D) features of each TR."""
-        c, h, w = self.frame_shape
-        check_shape(frames, "U T F C H W", name="frames", C=c, H=h, W=w)
-        vectors = self.backbone.embed(frames.flatten(0, 2)).reshape(*frames.shape[:3], -1)
-        pooled = torch.cat([_SUMMARIES[name](vectors) for name in self.summaries], dim=-1)
-        projected: Tensor = self.project(pooled)
-        return projected
+    def tr_features(self, windows: FilmWindows) -> Tensor:
+        """Return the (U, T - clip_trs + 1, D) features of the TRs that have a whole clip."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            vectors = tr_features(self.backbone, windows, self.clip_trs, self.summaries)
+        projected: Tensor = self.project(vectors)
+        if windows.shown is None:
+            return projected
+        return projected * windows.shown[:, self.clip_trs - 1 :].unsqueeze(-1)
 
     def delay(self, features: Tensor) -> Tensor:
-        """(U, T, D) to (U, T - context, D (context + 1)): each TR with those before it."""
-        if features.shape[1] <= self.context_trs:
+        """(U, T, D) to (U, T - delays, D (delays + 1)): each TR with those before it."""
+        if features.shape[1] <= self.delay_trs:
             raise DataError(
-                f"a window of {features.shape[1]} TRs has none left after {self.context_trs} TRs "
+                f"a window of {features.shape[1]} TRs has none left after {self.delay_trs} TRs "
                 "of context. Use longer windows, or a shorter hrf_window_s."
             )
-        return features.unfold(1, self.context_trs + 1, 1).flatten(2)
+        return features.unfold(1, self.delay_trs + 1, 1).flatten(2)
 
     def read_out(self, delayed: Tensor, film: Tensor, subject: Tensor) -> Tensor:
         """(U, S, D') to (B, S, V) by the readout of each row's person."""
@@ -149,13 +191,11 @@ def _key(subject: str) -> str:
     return subject.replace(".", "_")
 
 
-def _std(vectors: Tensor) -> Tensor:
-    """(U, T, F, D) to (U, T, D); the floor keeps the gradient finite where nothing moves."""
-    return (vectors.var(dim=2, unbiased=False) + 1e-5).sqrt()
-
-
-def _mean(vectors: Tensor) -> Tensor:
-    return vectors.mean(dim=2)
-
-
-_SUMMARIES = {"mean": _mean, "std": _std}
+def clip_spec(spec: DataSpec, clip_trs: int) -> DataSpec:
+    """Return the facts of one clip of `clip_trs` TRs, for a network without classes."""
+    sound = spec.sound_shape
+    if sound:
+        channels, steps, bands = sound
+        sound = (channels, steps * clip_trs, bands)
+    frames = spec.frames_per_tr * clip_trs
+    return replace(spec, classes={}, clip_frames=frames, sound_shape=sound)

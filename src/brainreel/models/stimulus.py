@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,10 +11,9 @@ from brainreel.config import Config
 from brainreel.errors import DataError
 from brainreel.layers.clip import Clip, Standardise
 from brainreel.models.base import ModelConfig
-from brainreel.shapes import DataSpec
+from brainreel.shapes import DataSpec, Sense
 
 Scale = float | tuple[float, ...]
-Sense = Literal["pictures", "sound"]
 
 
 class PictureOptions(Config):

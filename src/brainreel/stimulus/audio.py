@@ -19,6 +19,9 @@ from brainreel.stimulus.film import open_film, probe_film, sound_stream
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+MEL_FLOOR = 1e-10
+"""Least power of a mel band, which silence gets."""
+
 # Time stamps of compressed sound are rounded to the container's tick; less than this is no gap.
 _GAP_S = 0.010
 _FRAMES_AT_ONCE = 4096
@@ -167,7 +170,7 @@ def log_mel(
     f_max: float | None = None,
     *,
     n_fft: int | None = None,
-    floor: float = 1e-10,
+    floor: float = MEL_FLOOR,
 ) -> Float32:
     """Return the log-mel spectrogram of a sound.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -17,36 +17,37 @@ from brainreel.timebase import Seconds, TrGrid, exact
 Float32 = NDArray[np.float32]
 
 
-def frame_times(grid: TrGrid, frames_per_tr: int, film_s: Seconds | None = None) -> list[Fraction]:
-    """Return the film times at which a model looks at the film: equal steps within each TR.
+def sample_numbers(grid: TrGrid, per_tr: int, rate_hz: Seconds) -> NDArray[np.int64]:
+    """Return which samples of a film a model takes: those at the middle of equal steps of each TR.
 
-    t[i, k] = first_s + (i + (k + 1/2) / K) tr_s, clipped to [0, film_s]
+    n[i, k] = floor(t rate_hz),  t = first_s + (i + (k + 1/2) / K) tr_s
 
-    The middle of each step is taken, where no rounding of a time stamp can slip to the next frame.
-    TRs before the film look at its first frame, TRs after it at its last.
+    The middle of each step is taken, where no rounding of a time stamp can slip to the next
+    sample. Exact for every rate and TR: where a TR is no whole number of samples, now and then
+    one is skipped or stands twice, and nothing ever drifts.
 
     Parameters
     ----------
     grid
         The T TRs of the run, in film time.
-    frames_per_tr
-        K, the number of frames in each TR.
-    film_s
-        Length of the film in seconds; None leaves the far end open.
+    per_tr
+        K, the number of samples in each TR.
+    rate_hz
+        Samples (frames, steps of a spectrogram) per second.
 
     Returns
     -------
-    T * K exact times in seconds, in order.
+    (T, K) int64; below 0 before the film, and not clipped at its end.
     """
-    if frames_per_tr < 1:
-        raise DataError(f"frames_per_tr is {frames_per_tr}; it must be at least 1.")
-    steps = grid.divided(frames_per_tr)
-    half = steps.tr_s / 2
-    times = [max(steps.onset_s(i) + half, Fraction(0)) for i in range(steps.n_trs)]
-    if film_s is None:
-        return times
-    end = exact(film_s)
-    return [min(time, end) for time in times]
+    if per_tr < 1:
+        raise DataError(f"{per_tr} samples in a TR cannot be taken; it must be at least 1.")
+    steps, rate = grid.divided(per_tr), exact(rate_hz)
+    first, each = (steps.first_s + steps.tr_s / 2) * rate, steps.tr_s * rate
+    # Whole numbers over one denominator: exact, and fast enough for hours of sound.
+    shared = math.lcm(first.denominator, each.denominator)
+    begin, step = int(first * shared), int(each * shared)
+    numbers = [(begin + n * step) // shared for n in range(steps.n_trs)]
+    return np.asarray(numbers, np.int64).reshape(grid.n_trs, per_tr)
 
 
 def tr_mean(

@@ -14,7 +14,7 @@ from torch import Tensor
 from brainreel.checkpoints.store import load_state
 from brainreel.data.module import FilmModule, film_spec
 from brainreel.data.samples import Series
-from brainreel.data.windows import WindowsConfig
+from brainreel.data.strips import WindowsConfig
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments
 from brainreel.models.encoding import EncodingConfig
@@ -29,7 +29,7 @@ _NETWORK = "network/"
 
 
 class SupervisedConfig(TaskConfig):
-    """A network learns to predict BOLD from the frames of a film."""
+    """A network learns to predict BOLD from the pictures and the sound of a film."""
 
     data_kinds: ClassVar[tuple[str, ...]] = ("films",)
     model_kinds: ClassVar[tuple[str, ...]] = ("encoding",)
@@ -40,11 +40,11 @@ class SupervisedConfig(TaskConfig):
     windows: WindowsConfig = WindowsConfig()
     """How films are cut into windows."""
     cache: Path | None = None
-    """Folder of decoded frames, kept for later runs; none: in the folder of the fold."""
+    """Folder of decoded frames and sound, kept for later runs; none: in the folder of the fold."""
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
-        return film_spec(_series(job), self.windows)
+        return film_spec(_series(job), self.windows, _model(job).senses)
 
     def fit(self, job: Job) -> State:
         """Train on the fold's training segments; stop or choose by its validation segments."""
@@ -87,7 +87,14 @@ class SupervisedConfig(TaskConfig):
     def data(self, job: Job) -> FilmModule:
         """Return the windows of the job's fold."""
         cache = self.cache or job.folder / "frames"
-        return FilmModule(_series(job), job.fold, self.windows, cache=cache, seed=job.seed)
+        return FilmModule(
+            _series(job),
+            job.fold,
+            self.windows,
+            cache=cache,
+            seed=job.seed,
+            senses=_model(job).senses,
+        )
 
 
 def network_state(state: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

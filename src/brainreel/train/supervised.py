@@ -137,7 +137,7 @@ def predict_supervised(
     for batch in loader:
         predicted = network(**batch.to(device).inputs()).float().cpu().numpy()
         rows = iter(predicted)
-        for _ in range(len(batch.frames)):
+        for _ in range(len(batch.shown)):
             window = next(windows)
             for recording in window.recordings:
                 n_voxels = data.series.recordings[recording].bold.n_voxels
