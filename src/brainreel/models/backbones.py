@@ -7,7 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from brainreel.models.pixels import PixelsConfig
+from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
-Backbone = Annotated[ViTConfig | PixelsConfig | VTNConfig, Field(discriminator="name")]
+Backbone = Annotated[
+    ViTConfig | PixelsConfig | VTNConfig | TubeViTConfig, Field(discriminator="name")
+]

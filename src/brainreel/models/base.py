@@ -19,6 +19,11 @@ class ModelConfig(Config, ABC):
     name: str
     """Which model family these options are for."""
 
+    @classmethod
+    def facts(cls) -> tuple[str, ...]:
+        """Return lines that `describe` prints before the options, such as worked sizes."""
+        return ()
+
     @abstractmethod
     def build(self, spec: DataSpec) -> Any:
         """Return the model, unfitted or with fresh weights, sized by the facts of the data."""

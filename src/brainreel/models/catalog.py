@@ -9,9 +9,15 @@ from pydantic import Field
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
+from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vtn import VTNConfig
 
 AnyModel = Annotated[
-    RidgeConfig | BandedRidgeConfig | PictureRidgeConfig | EncodingConfig | VTNConfig,
+    RidgeConfig
+    | BandedRidgeConfig
+    | PictureRidgeConfig
+    | EncodingConfig
+    | VTNConfig
+    | TubeViTConfig,
     Field(discriminator="name"),
 ]
