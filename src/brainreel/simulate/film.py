@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -100,25 +100,75 @@ def render_film(
     n_frames = len(samples_between(0, duration_s, rate))
     if n_frames < 1:
         raise DataError(f"{path}: a film of {float(exact(duration_s)):g} s has no frame.")
-    if size[0] % 2 or size[1] % 2 or min(size) < 16:
-        raise DataError(f"{path}: frames of {size[0]} x {size[1]}; give even sizes from 16 up.")
     seconds = float(n_frames / rate)
     picture_rng, sound_rng = np.random.default_rng(seed).spawn(2)
     sound = make_soundtrack(seconds, sample_rate_hz, sound_rng)
     scenes = _draw_scenes(seconds, picture_rng)
     measures = np.empty((n_frames, 3), dtype=np.float32)
+    write_film(
+        path,
+        _measured(_frames(scenes, n_frames, rate, size), rate, measures),
+        sound.samples,
+        frame_rate_hz=rate,
+        size=size,
+        sample_rate_hz=sample_rate_hz,
+    )
+    return _tracks(rate, measures, sound, np.array([start for start, _ in scenes]))
+
+
+def write_film(
+    path: Path,
+    frames: Iterable[UInt8],
+    samples: Float32 | None,
+    *,
+    frame_rate_hz: Seconds,
+    size: tuple[int, int],
+    sample_rate_hz: int = 16000,
+) -> None:
+    """Encode frames and sound into an MP4 file; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    path
+        The file to write (H.264 and AAC; MPEG-4 where the encoder lacks H.264).
+    frames
+        (H, W, 3) uint8 each, taken one at a time.
+    samples
+        (S,) mono sound in [-1, 1]; None for a silent film.
+    frame_rate_hz
+        Frames per second.
+    size
+        (H, W), both even.
+    sample_rate_hz
+        Audio samples per second.
+
+    Raises
+    ------
+    DataError
+        If the size is odd or below 16.
+    """
+    if size[0] % 2 or size[1] % 2 or min(size) < 16:
+        raise DataError(f"{path}: frames of {size[0]} x {size[1]}; give even sizes from 16 up.")
+    rate = exact(frame_rate_hz)
     with write_aside(Path(path)) as aside, av.open(str(aside), "w", format="mp4") as container:
-        video, audio = _open_streams(container, rate, size, sample_rate_hz)
-        before: Float32 | None = None
-        for index, frame in enumerate(_frames(scenes, n_frames, rate, size)):
-            luma = frame @ LUMA * np.float32(1 / 255)
-            change = 0.0 if before is None else float(np.abs(luma - before).mean())
-            measures[index] = luma.mean(), luma.std(), change * float(rate)
-            before = luma
+        video = _open_video(container, rate, size)
+        audio = None if samples is None else _open_audio(container, sample_rate_hz)
+        for index, frame in enumerate(frames):
             _encode_frame(container, video, frame, index, rate)
         container.mux(video.encode(None))
-        _encode_sound(container, audio, sound.samples, sample_rate_hz)
-    return _tracks(rate, measures, sound, np.array([start for start, _ in scenes]))
+        if samples is not None and audio is not None:
+            _encode_sound(container, audio, samples, sample_rate_hz)
+
+
+def _measured(frames: Iterable[UInt8], rate: Fraction, measures: Float32) -> Iterator[UInt8]:
+    """Yield the frames, and note (F, 3) luminance, contrast and motion of each."""
+    before: Float32 | None = None
+    for index, frame in enumerate(frames):
+        luma = frame @ LUMA * np.float32(1 / 255)
+        change = 0.0 if before is None else float(np.abs(luma - before).mean())
+        measures[index] = luma.mean(), luma.std(), change * float(rate)
+        before = luma
+        yield frame
 
 
 def _tracks(
@@ -155,9 +205,7 @@ def _frames(
             yield from np.rint(shown * 255).astype(np.uint8)
 
 
-def _open_streams(
-    container: OutputContainer, rate: Fraction, size: tuple[int, int], sample_rate_hz: int
-) -> tuple[VideoStream, AudioStream]:
+def _open_video(container: OutputContainer, rate: Fraction, size: tuple[int, int]) -> VideoStream:
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     video = container.add_stream(codec, rate=rate)
     if not isinstance(video, VideoStream):
@@ -171,11 +219,15 @@ def _open_streams(
         video.options = {"preset": "veryfast", "crf": "20"}
     else:
         video.bit_rate = 1_000_000
+    return video
+
+
+def _open_audio(container: OutputContainer, sample_rate_hz: int) -> AudioStream:
     audio = container.add_stream("aac", rate=sample_rate_hz, layout="mono")
     if not isinstance(audio, AudioStream):
         raise DataError("The codec aac makes no sound. Install av from its wheel.")
     audio.bit_rate = 64_000
-    return video, audio
+    return audio
 
 
 def _encode_frame(
