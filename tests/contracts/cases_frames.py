@@ -17,5 +17,12 @@ CASES = {
     "vit-classes": picture_case(
         ViTConfig(width=8, depth=1, heads=2, patch=4), 5, {"verb": 2, "noun": 3}
     ),
+    "vit-distilled": picture_case(
+        ViTConfig(
+            width=8, depth=1, heads=2, patch=(4, 6), pooling="distilled", positions="learned",
+            qkv_bias=False, pre_logits=6,
+        ),
+        3, {"label": 3},
+    ),
     "pixels": picture_case(PixelsConfig(cells=2), 24),
 }  # fmt: skip

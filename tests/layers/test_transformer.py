@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from brainreel.errors import ConfigError
+from brainreel.layers.attention import attention_maps
 from brainreel.layers.transformer import Attention, Block, BlockOptions, DropPath, Transformer
 
 OPTIONS = BlockOptions(width=12, heads=3, hidden=20)
@@ -94,6 +95,17 @@ def test_the_two_forms_of_gelu_differ() -> None:
     tanh.load_state_dict(exact.state_dict())
     x = 3 * tokens(1, 4, 12)
     assert 1e-7 < (exact(x) - tanh(x)).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_tokens_that_nobody_reads_change_nothing(norm: str, depth: int) -> None:
+    stack = Transformer(BlockOptions(width=12, heads=3, hidden=20, norm=norm), depth)
+    x = tokens(2, 5, 12)
+    with attention_maps(stack) as maps:
+        read = stack(x, first=2)
+    torch.testing.assert_close(read, stack(x)[:, :2], rtol=1e-5, atol=1e-6)
+    assert [m.shape[2] for m in maps.values()] == [5] * (depth - 1) + [2] * (depth > 0)
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:

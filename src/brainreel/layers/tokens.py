@@ -1,4 +1,4 @@
-"""Pictures, films and spectrograms cut into tokens."""
+"""Pictures, films and spectrograms cut into tokens, and where each token stands (sin-cos)."""
 
 from __future__ import annotations
 

@@ -187,15 +187,25 @@ class Block(nn.Module):
         self.drop_path = DropPath(options.drop_path)
 
     def forward(
-        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        first: int | None = None,
     ) -> Tensor:
-        """(B, N, D) to (B, N, D); `context` and `mask` as in `Attention`."""
-        y: Tensor
+        """(B, N, D) to (B, N, D); `context` and `mask` as in `Attention`.
+
+        With `first`, only so many tokens at the head of `x` are computed; all of `x` answers.
+        """
+        asking = x if self.post else self.attention_norm(x)
+        if first is not None:
+            context = asking if context is None else context
+            x, asking = x[:, :first], asking[:, :first]
+        y: Tensor = x + self.drop_path(self.attention(asking, context, mask))
         if self.post:
-            y = self.attention_norm(x + self.drop_path(self.attention(x, context, mask)))
+            y = self.attention_norm(y)
             y = self.feedforward_norm(y + self.drop_path(self.feedforward(y)))
         else:
-            y = x + self.drop_path(self.attention(self.attention_norm(x), context, mask))
             y = y + self.drop_path(self.feedforward(self.feedforward_norm(y)))
         return y
 
@@ -229,11 +239,17 @@ class Transformer(nn.Module):
         mask: Tensor | None = None,
         *,
         layers: slice = slice(None),
+        first: int | None = None,
     ) -> Tensor:
-        """(B, N, D) to (B, N, D), through all blocks or those of `layers`."""
-        for block in list(self.blocks)[layers]:
+        """(B, N, D) to (B, N, D), through all blocks or those of `layers`.
+
+        With `first`, so many tokens come out; the last block computes no others.
+        """
+        chosen = list(self.blocks)[layers]
+        for number, block in enumerate(chosen, start=1):
+            wanted = first if number == len(chosen) else None
             if self.recompute and self.training and torch.is_grad_enabled():
-                x = checkpoint(block, x, context, mask, use_reentrant=False)
+                x = checkpoint(block, x, context, mask, wanted, use_reentrant=False)
             else:
-                x = block(x, context, mask)
-        return x
+                x = block(x, context, mask, wanted)
+        return x if chosen or first is None else x[:, :first]

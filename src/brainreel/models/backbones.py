@@ -6,11 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from brainreel.models.ast import ASTConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
 Backbone = Annotated[
-    ViTConfig | PixelsConfig | VTNConfig | TubeViTConfig, Field(discriminator="name")
+    ViTConfig | ASTConfig | PixelsConfig | VTNConfig | TubeViTConfig, Field(discriminator="name")
 ]

@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from brainreel.models.ast import ASTConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
 from brainreel.models.tubevit import TubeViTConfig
+from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
 AnyModel = Annotated[
@@ -17,6 +19,8 @@ AnyModel = Annotated[
     | BandedRidgeConfig
     | PictureRidgeConfig
     | EncodingConfig
+    | ViTConfig
+    | ASTConfig
     | VTNConfig
     | TubeViTConfig,
     Field(discriminator="name"),
