@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from brainreel.errors import ConfigError, ShapeError
+from brainreel.layers.attention import attention_maps
 from brainreel.layers.transformer import BlockOptions, Transformer
 from brainreel.layers.windowed import WindowAttention, window_attention, window_mask
 
@@ -118,6 +119,25 @@ def test_it_takes_the_place_of_full_attention_in_every_block() -> None:
     assert moved.all()
     first = (stack.blocks[0](x) - stack.blocks[0](changed)).abs().amax(dim=-1)[0] > 1e-7
     assert first.nonzero().squeeze(1).tolist() == [0, 6, 7]
+
+
+@pytest.mark.parametrize("n_windowed", [6, 150])
+def test_its_map_holds_the_weights_it_mixes_with(n_windowed: int) -> None:
+    layer, x = WindowAttention(OPTIONS, 4), tokens(2, 1 + n_windowed, 12)
+    valid = tokens(2, n_windowed, seed=3) > -1
+    with attention_maps(layer) as maps:
+        out = layer(x, mask=valid)
+    weights = maps[""]
+    assert weights.shape == (2, 3, 1 + n_windowed, 1 + n_windowed)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 3, 1 + n_windowed))
+    assert not weights[:, :, :, 1:].transpose(1, 3)[~valid].any()
+    assert (weights[:, :, 1, 4:] == 0).all()
+    own, whole = ((x @ p.weight.T + p.bias)[..., -12:] for p in (layer.qkv, layer.global_qkv))
+    split = [value.reshape(2, -1, 3, 4).transpose(1, 2) for value in (own, whole)]
+    mixed = torch.cat([weights[:, :, :1] @ split[1], weights[:, :, 1:] @ split[0]], dim=2)
+    torch.testing.assert_close(
+        layer.out(mixed.transpose(1, 2).flatten(2)), out, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_attention_is_dropped_in_training_alone() -> None:

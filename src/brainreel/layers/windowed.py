@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainreel.errors import ConfigError
+from brainreel.layers.attention import attention_weights
 from brainreel.layers.transformer import BlockOptions
 from brainreel.shapes import check_shape
 
@@ -70,36 +71,55 @@ class WindowAttention(nn.Module):
         Tensor
             (B, N, D); what stands at masked tokens has no meaning.
         """
-        if context is not None:
-            raise ConfigError("window attention has no context. Use `Attention` to ask others.")
-        n_windowed = x.shape[1] - self.n_global
-        if mask is not None:
-            check_shape(mask, "B F", name="mask", B=len(x), F=n_windowed)
+        self._check(x, context, mask)
         chance = self.attention_dropout if self.training else 0.0
         query, key, value = (self._split(part) for part in self.qkv(x).chunk(3, dim=-1))
         local = window_attention(
             query[:, :, self.n_global :], key, value, reach=self.reach, valid=mask, dropout=chance
         )
-        mixed = torch.cat([self._ask_all(x, mask, chance), local], dim=2)
+        query, key, value = self._global_parts(x)
+        shared = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=self._seen_by_all(mask), dropout_p=chance
+        )
+        mixed = torch.cat([shared, local], dim=2)
         projected: Tensor = self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         return projected
 
-    def _ask_all(self, x: Tensor, mask: Tensor | None, chance: float) -> Tensor:
-        """What the global tokens hear from all: (B, heads, G, d)."""
+    def attention_weights(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the (B, heads, N, N) weights with which `forward` mixes; see `attention_maps`."""
+        n_windowed = self._check(x, context, mask)
+        query, key, _ = (self._split(part) for part in self.qkv(x).chunk(3, dim=-1))
+        near = window_mask(n_windowed, self.n_global, self.reach, mask, x.device)
+        local = attention_weights(query[:, :, self.n_global :], key, near)
+        query, key, _ = self._global_parts(x)
+        shared = attention_weights(query, key, self._seen_by_all(mask))
+        return torch.cat([shared, local], dim=2)
+
+    def _check(self, x: Tensor, context: Tensor | None, mask: Tensor | None) -> int:
+        """Return the number F of windowed tokens."""
+        if context is not None:
+            raise ConfigError("window attention has no context. Use `Attention` to ask others.")
+        n_windowed = x.shape[1] - self.n_global
+        if mask is not None:
+            check_shape(mask, "B F", name="mask", B=len(x), F=n_windowed)
+        return n_windowed
+
+    def _global_parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, heads, G, d) of the global tokens; keys and values of all N for them."""
         width = x.shape[-1]
         weight, bias = self.global_qkv.weight, self.global_qkv.bias
         first, rest = (None, None) if bias is None else (bias[:width], bias[width:])
-        query = self._split(functional.linear(x[:, : self.n_global], weight[:width], first))
-        answer = functional.linear(x, weight[width:], rest)
-        key, value = (self._split(part) for part in answer.chunk(2, dim=-1))
-        seen = None if mask is None else functional.pad(mask, (self.n_global, 0), value=True)
-        return functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=None if seen is None else seen[:, None, None],
-            dropout_p=chance,
-        )
+        query = functional.linear(x[:, : self.n_global], weight[:width], first)
+        key, value = functional.linear(x, weight[width:], rest).chunk(2, dim=-1)
+        return self._split(query), self._split(key), self._split(value)
+
+    def _seen_by_all(self, mask: Tensor | None) -> Tensor | None:
+        """(B, 1, 1, N): what the global tokens may look at."""
+        if mask is None:
+            return None
+        return functional.pad(mask, (self.n_global, 0), value=True)[:, None, None]
 
     def _split(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""

@@ -100,6 +100,7 @@ class VTN(StimulusNetwork):
         """Return the (B, D) features of B clips; rows without pictures show no frame at all."""
         frames = clip.need_frames(self.frame_shape, who="vtn")
         n_rows, n_frames = frames.shape[:2]
+        _need_a_frame(n_frames)
         valid = None
         if clip.seen is not None:
             frames = frames.masked_fill(~clip.seen[:, None, None, None, None], 0)
@@ -178,8 +179,7 @@ class FrameAttention(nn.Module):
     ) -> Tensor:
         """(B, F, D) to (B, D); see `VTN.attend`."""
         n_rows, n_frames, _ = check_shape(vectors, "B F D", name="vectors", D=self.width).values()
-        if n_frames == 0:
-            raise DataError("a clip without frames has nothing to attend to. Give one at least.")
+        _need_a_frame(n_frames)
         if frame_numbers is None:
             frame_numbers = torch.arange(n_frames, device=vectors.device).expand(n_rows, -1)
         check_shape(frame_numbers, "B F", name="frame_numbers", B=n_rows, F=n_frames)
@@ -191,7 +191,7 @@ class FrameAttention(nn.Module):
         if self.last is None:
             return _mean(tokens, there)
         mask = None if there is None else there[:, None, None]
-        read: Tensor = self.last(tokens[:, :1], tokens, mask)
+        read: Tensor = self.last(tokens, mask=mask, first=1)
         return read[:, 0]
 
     def embed(self, vectors: Tensor, frame_numbers: Tensor) -> Tensor:
@@ -207,6 +207,11 @@ class FrameAttention(nn.Module):
         tokens = torch.cat([first.expand(len(frames), -1, -1), frames], dim=1)
         embedded: Tensor = self.dropout(self.norm(tokens))
         return embedded
+
+
+def _need_a_frame(n_frames: int) -> None:
+    if n_frames == 0:
+        raise DataError("a clip without frames has nothing to attend to. Give one at least.")
 
 
 def _mean(tokens: Tensor, valid: Tensor | None) -> Tensor:
