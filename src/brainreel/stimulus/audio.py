@@ -14,7 +14,8 @@ from scipy.signal import resample_poly
 
 from brainreel.errors import DataError
 from brainreel.shapes import check_shape
-from brainreel.stimulus.film import open_film, probe_film, sound_stream
+from brainreel.stimulus.film import FilmInfo, open_film, probe_film, sound_stream
+from brainreel.timebase import Seconds, exact, samples_between
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -25,9 +26,18 @@ MEL_FLOOR = 1e-10
 # Time stamps of compressed sound are rounded to the container's tick; less than this is no gap.
 _GAP_S = 0.010
 _FRAMES_AT_ONCE = 4096
+# Coded sound leans on what came before; a decoder is in step again well within this time.
+_PREROLL_S = Fraction(1)
 
 
-def read_sound(path: Path, sample_rate_hz: int = 16000) -> Float32:
+def read_sound(
+    path: Path,
+    sample_rate_hz: int = 16000,
+    start_s: Seconds = 0,
+    stop_s: Seconds | None = None,
+    *,
+    info: FilmInfo | None = None,
+) -> Float32:
     """Decode the first sound track of a film or sound file to mono.
 
     y = resample(mean over channels of x), y[s] at film time s / sample_rate_hz
@@ -42,43 +52,95 @@ def read_sound(path: Path, sample_rate_hz: int = 16000) -> Float32:
         A film with sound, or a sound file.
     sample_rate_hz
         Sampling rate of the result.
+    start_s, stop_s
+        Span [start, stop) of film time in seconds; the same samples as those of the whole sound,
+        without decoding what is far from them. After the sound's end the span is silent. `stop_s`
+        None: to the end.
+    info
+        What is known of the film, where it was asked before; None to probe it.
 
     Returns
     -------
-    (S,) float32, full scale is [-1, 1].
+    (S,) float32, full scale is [-1, 1]; `samples_between(start_s, stop_s, sample_rate_hz)`.
 
     Raises
     ------
     DataError
-        If there is no sound, the codec is not known, or the file is damaged.
+        If there is no sound, the codec is not known, the span is empty, or the file is damaged.
     """
     if sample_rate_hz < 1:
         raise DataError(f"A sampling rate of {sample_rate_hz} Hz cannot be used.")
-    info = probe_film(path)
+    wanted = None if stop_s is None else samples_between(start_s, stop_s, sample_rate_hz)
+    first = samples_between(0, start_s, sample_rate_hz).stop
+    if exact(start_s) < 0 or (wanted is not None and not wanted):
+        told = "its end" if stop_s is None else f"{float(exact(stop_s)):g} s"
+        raise DataError(f"{path}: no sound from {float(exact(start_s)):g} s to {told}.")
+    info = info or probe_film(path)
     with open_film(info.path) as container:
         stream = sound_stream(container, info.path)
         rate = int(stream.codec_context.sample_rate)
-        sound = _decode_mono(container, stream, rate, info.start_s)
-    if not sound.size:
+        around = _Around(rate, sample_rate_hz, first, None if wanted is None else wanted.stop)
+        jumped = _jump(container, stream, around.start, rate, info.start_s)
+        sound = _decode_mono(container, stream, rate, info.start_s, around, jumped=jumped)
+    if not sound.size and wanted is None:
         raise DataError(f"{path}: its sound has zero length. Export the film again.")
-    if rate == sample_rate_hz:
-        return sound
-    ratio = Fraction(sample_rate_hz, rate)
-    resampled: Float32 = resample_poly(sound, ratio.numerator, ratio.denominator)
-    return resampled.astype(np.float32, copy=False)
+    resampled = around.resampled(sound)
+    if wanted is None:
+        return resampled
+    return np.pad(resampled, (0, len(wanted) - len(resampled)))
 
 
-def _decode_mono(container: Any, stream: Any, rate: int, start_s: Fraction) -> Float32:
-    """Join the decoded pieces where their time stamps say."""
+class _Around:
+    """The samples of a track [start, stop) that samples [first, last) of its resampled form need.
+
+    The start is a whole number of periods of the two rates, so that the filter meets the samples
+    in the phase in which it would meet those of the whole track.
+    """
+
+    def __init__(self, rate: int, new_rate: int, first: int, last: int | None) -> None:
+        ratio = Fraction(new_rate, rate)
+        self.up, self.down = ratio.numerator, ratio.denominator
+        # Half the taps of resample_poly's filter, in samples of the track.
+        reach = 0 if self.up == self.down else math.ceil(10 * max(self.up, self.down) / self.up)
+        periods = max(0, first // self.up - math.ceil(reach / self.down))
+        self.start = periods * self.down
+        self.stop = None if last is None else math.ceil(last / ratio) + reach + 1
+        self.skipped = first - periods * self.up
+        self.length = None if last is None else last - first
+
+    def resampled(self, sound: Float32) -> Float32:
+        """Return the wanted samples from those around them."""
+        if self.up != self.down:
+            sound = resample_poly(sound, self.up, self.down) if sound.size else sound
+        stop = None if self.length is None else self.skipped + self.length
+        return np.asarray(sound[self.skipped : stop], np.float32)
+
+
+def _jump(container: Any, stream: Any, sample: int, rate: int, start_s: Fraction) -> bool:
+    """Go to shortly before a sample, where the file's stamps count samples; else stay."""
+    before = Fraction(sample, rate) - _PREROLL_S
+    exact_stamps = stream.time_base == Fraction(1, rate) and "mp4" in container.format.name
+    if before <= _PREROLL_S or not exact_stamps:
+        return False
+    container.seek(math.floor((before + start_s) / stream.time_base), stream=stream)
+    return True
+
+
+def _decode_mono(
+    container: Any, stream: Any, rate: int, start_s: Fraction, around: _Around, *, jumped: bool
+) -> Float32:
+    """Join the decoded pieces around a span where their time stamps say."""
     to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
     pieces: list[Float32] = []
-    length = 0
+    length, begun = 0, 0
     for frame in container.decode(stream):
         for part in to_float.resample(frame):
             piece = np.asarray(part.to_ndarray().mean(axis=0), np.float32)
             place = length
             if part.pts is not None:
                 place = round((part.pts * part.time_base - start_s) * rate)
+            if jumped:
+                length, begun, jumped = place, place, False
             if place < 0 or abs(place - length) > _GAP_S * rate:
                 if place > length:
                     pieces.append(np.zeros(place - length, np.float32))
@@ -86,7 +148,14 @@ def _decode_mono(container: Any, stream: Any, rate: int, start_s: Fraction) -> F
                 piece = piece[length - place :]
             pieces.append(piece)
             length += len(piece)
-    return np.concatenate(pieces) if pieces else np.empty(0, np.float32)
+            if length <= around.start:
+                pieces, begun = [], length
+        if around.stop is not None and length >= around.stop:
+            break
+    if not pieces:
+        return np.empty(0, np.float32)
+    stop = None if around.stop is None else around.stop - begun
+    return np.concatenate(pieces)[around.start - begun : stop]
 
 
 def hertz_to_mel(hertz: Float64) -> Float64:

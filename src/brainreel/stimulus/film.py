@@ -20,6 +20,8 @@ from brainreel.timebase import TrGrid
 # Containers whose header states the length exactly, so that a shorter content is a cut file.
 _EXACT_HEADERS = ("mp4", "matroska", "avi")
 CUT_TOLERANCE_S = Fraction(1, 2)
+# Below it a film is read whole in less time than a clip of it takes to decode.
+_SHORT_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,20 @@ def probe_film(path: Path) -> FilmInfo:
     return _probe(path, status.st_mtime_ns, status.st_size)
 
 
+def glance_film(path: Path) -> FilmInfo:
+    """Tell what a film holds by its header, without reading it, where it is long and says so.
+
+    Reading a film of an hour to take two seconds of it would take longer than the two seconds.
+    Films below 32 MB, and those whose header does not state start, length and rate, are probed
+    (`probe_film`). `constant_rate` is taken for granted, and `n_frames` is length times rate.
+    """
+    path = require_file(path, "film")
+    status = path.stat()
+    if status.st_size < _SHORT_BYTES:
+        return probe_film(path)
+    return _glance(path, status.st_mtime_ns, status.st_size) or probe_film(path)
+
+
 @contextmanager
 def open_film(path: Path, what: str = "film") -> Iterator[Any]:
     """Open a film (or a `what`) as a PyAV container; FFmpeg's faults become `DataError`s."""
@@ -194,6 +210,32 @@ def _probe(path: Path, _modified_ns: int, _n_bytes: int) -> FilmInfo:
         tracks = _scan(container, pictures + sounds)
         _check_whole(container, path, main, tracks[main.index])
         return _describe(path, main, tracks[main.index], bool(pictures), sounds)
+
+
+@lru_cache(maxsize=4096)
+def _glance(path: Path, _modified_ns: int, _n_bytes: int) -> FilmInfo | None:
+    with open_film(path) as container:
+        pictures = [_known(s, path) for s in _streams(container, "video")[:1]]
+        sounds = [_known(s, path) for s in _streams(container, "audio")[:1]]
+        if not pictures:
+            return None
+        main = pictures[0]
+        duration, rate = _told_duration(container, main), main.average_rate
+        if duration <= 0 or not rate or main.start_time is None:
+            return None
+        return FilmInfo(
+            path=path,
+            duration_s=duration,
+            last_frame_s=duration - 1 / Fraction(rate),
+            frame_rate_hz=Fraction(rate),
+            n_frames=round(duration * rate),
+            constant_rate=True,
+            height=main.height,
+            width=main.width,
+            codec=main.codec_context.name,
+            sample_rate_hz=int(sounds[0].codec_context.sample_rate) if sounds else 0,
+            start_s=main.start_time * main.time_base,
+        )
 
 
 def _scan(container: Any, streams: list[Any]) -> dict[int, _Track]:

@@ -40,7 +40,12 @@ _STORE_LAYOUT = 1
 
 
 def read_frames(
-    path: Path, times_s: Sequence[Seconds], size: Size | None = None, *, colour: Colour = "rgb"
+    path: Path,
+    times_s: Sequence[Seconds],
+    size: Size | None = None,
+    *,
+    colour: Colour = "rgb",
+    info: FilmInfo | None = None,
 ) -> UInt8:
     """Read the frames on screen at given film times.
 
@@ -59,6 +64,8 @@ def read_frames(
         (H, W) of the result, shrunk by area averaging; None for the film's own.
     colour
         `"rgb"` for three channels, `"grey"` for one (luma).
+    info
+        What is known of the film, where it was asked before; None to probe it.
 
     Returns
     -------
@@ -70,20 +77,26 @@ def read_frames(
         If the film has no pictures, is damaged, or a time lies outside it.
     """
     times = [exact(time) for time in times_s]
-    height, width = _size_of(probe_film(path), size)
+    info = info or probe_film(path)
+    height, width = _size_of(info, size)
     frames = np.empty((len(times), 3 if colour == "rgb" else 1, height, width), np.uint8)
     order = sorted(range(len(times)), key=times.__getitem__)
-    found = iter_frames(path, [times[i] for i in order], size, colour=colour)
+    found = iter_frames(path, [times[i] for i in order], size, colour=colour, info=info)
     for index, frame in zip(order, found, strict=True):
         frames[index] = frame
     return frames
 
 
 def iter_frames(
-    path: Path, times_s: Sequence[Seconds], size: Size | None = None, *, colour: Colour = "rgb"
+    path: Path,
+    times_s: Sequence[Seconds],
+    size: Size | None = None,
+    *,
+    colour: Colour = "rgb",
+    info: FilmInfo | None = None,
 ) -> Iterator[UInt8]:
     """Yield the (C, H, W) uint8 frames of `read_frames` one by one, for times that never fall."""
-    info = probe_film(path)
+    info = info or probe_film(path)
     times = [exact(time) for time in times_s]
     _check_times(info, times)
     convert = _Converter(_size_of(info, size), colour)
