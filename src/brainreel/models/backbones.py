@@ -7,11 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
+from brainreel.models.mbt import MBTConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
 Backbone = Annotated[
-    ViTConfig | ASTConfig | PixelsConfig | VTNConfig | TubeViTConfig, Field(discriminator="name")
+    ViTConfig | ASTConfig | PixelsConfig | VTNConfig | TubeViTConfig | MBTConfig,
+    Field(discriminator="name"),
 ]

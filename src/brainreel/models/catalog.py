@@ -8,6 +8,7 @@ from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
 from brainreel.models.encoding import EncodingConfig
+from brainreel.models.mbt import MBTConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
 from brainreel.models.tubevit import TubeViTConfig
@@ -22,6 +23,7 @@ AnyModel = Annotated[
     | ViTConfig
     | ASTConfig
     | VTNConfig
-    | TubeViTConfig,
+    | TubeViTConfig
+    | MBTConfig,
     Field(discriminator="name"),
 ]
