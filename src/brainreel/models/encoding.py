@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal, Self
 
 import torch
@@ -16,7 +15,13 @@ from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
 from brainreel.models.stimulus import FrameConfig
-from brainreel.models.tr_features import Summary, tr_features, tr_width
+from brainreel.models.tr_features import (
+    Summary,
+    clip_spec,
+    tr_features,
+    tr_width,
+    trs_per_clip,
+)
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec, Sense, check_shape
 
@@ -29,9 +34,9 @@ class EncodingConfig(ModelConfig):
     """What turns film into vectors: single frames, or clips of pictures, of sound, or of both."""
     frozen: bool = False
     """Keep the backbone as it is: no gradient, no dropout, not in the optimiser."""
-    clip_trs: int = Field(1, ge=1)
-    """TRs of film in the clip that a TR's vector is made from, the last one its own; networks on
-    single pictures take 1."""
+    clip_trs: int | None = Field(None, ge=1)
+    """TRs of film in the clip that a TR's vector is made from, the last one its own; none: 2, which
+    shows what moves over TRs and blurs little, or 1 for networks on single pictures."""
     summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
     """How the frames of one TR become one vector, for networks on single pictures; the std over
     frames shows motion and cuts."""
@@ -44,7 +49,7 @@ class EncodingConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _pictures_have_no_clips(self) -> Self:
-        if self.clip_trs > 1 and isinstance(self.backbone, FrameConfig):
+        if (self.clip_trs or 1) > 1 and isinstance(self.backbone, FrameConfig):
             raise ValueError(
                 f"clip_trs is for networks on clips, and '{self.backbone.name}' looks at single "
                 "pictures. Leave it at 1, or choose another backbone"
@@ -56,6 +61,10 @@ class EncodingConfig(ModelConfig):
         """What of a film the model takes in."""
         return self.backbone.senses
 
+    def trs_per_clip(self) -> int:
+        """TRs in the clip that a TR's vector is made from."""
+        return self.clip_trs or trs_per_clip(self.backbone)
+
     def delay_trs(self, tr_s: float) -> int:
         """TRs before a predicted one whose vectors it is read out from."""
         # A hair below the quotient keeps 12 s / 1.5 s at 8 when the division rounds up.
@@ -63,7 +72,7 @@ class EncodingConfig(ModelConfig):
 
     def context_trs(self, tr_s: float) -> int:
         """TRs of film before a predicted one that it depends on."""
-        return self.delay_trs(tr_s) + self.clip_trs - 1
+        return self.delay_trs(tr_s) + self.trs_per_clip() - 1
 
     def build(self, spec: DataSpec) -> EncodingModel:
         """Return the network with fresh weights."""
@@ -94,9 +103,9 @@ class EncodingModel(nn.Module):
         self.n_voxels = spec.n_voxels
         self.delay_trs = config.delay_trs(spec.tr_s)
         self.context_trs = config.context_trs(spec.tr_s)
-        self.clip_trs, self.summaries = config.clip_trs, config.summaries
+        self.clip_trs, self.summaries = config.trs_per_clip(), config.summaries
         self.frozen = config.frozen
-        self.backbone = config.backbone.build(clip_spec(spec, config.clip_trs))
+        self.backbone = config.backbone.build(clip_spec(spec, self.clip_trs))
         self.backbone.requires_grad_(not config.frozen)
         self.project = nn.Linear(tr_width(self.backbone, config.summaries), config.features)
         self.dropout = nn.Dropout(config.dropout)
@@ -189,13 +198,3 @@ class EncodingModel(nn.Module):
 def _key(subject: str) -> str:
     """A module name may hold no dot."""
     return subject.replace(".", "_")
-
-
-def clip_spec(spec: DataSpec, clip_trs: int) -> DataSpec:
-    """Return the facts of one clip of `clip_trs` TRs, for a network without classes."""
-    sound = spec.sound_shape
-    if sound:
-        channels, steps, bands = sound
-        sound = (channels, steps * clip_trs, bands)
-    frames = spec.frames_per_tr * clip_trs
-    return replace(spec, classes={}, clip_frames=frames, sound_shape=sound)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from brainreel.errors import DataError
 from brainreel.layers.film_windows import FilmWindows, joined_clips
-from brainreel.models.stimulus import FrameNetwork, StimulusNetwork
-from brainreel.shapes import check_shape
+from brainreel.models.stimulus import FrameConfig, FrameNetwork, StimulusConfig, StimulusNetwork
+from brainreel.shapes import DataSpec, check_shape
 
 Summary = Literal["mean", "std"]
 
@@ -29,6 +30,21 @@ class EmbedsFrames(Protocol):
         self, vectors: Tensor, frame_numbers: Tensor | None = None, valid: Tensor | None = None
     ) -> Tensor:
         """(B, F, D) vectors, (B, F) numbers in the film, and which are there, to (B, D)."""
+
+
+def trs_per_clip(backbone: StimulusConfig) -> int:
+    """Return the TRs of a clip where none are asked for: 2, or 1 for single pictures."""
+    return 1 if isinstance(backbone, FrameConfig) else 2
+
+
+def clip_spec(spec: DataSpec, clip_trs: int) -> DataSpec:
+    """Return the facts of one clip of `clip_trs` TRs, for a network without classes."""
+    sound = spec.sound_shape
+    if sound:
+        channels, steps, bands = sound
+        sound = (channels, steps * clip_trs, bands)
+    frames = spec.frames_per_tr * clip_trs
+    return replace(spec, classes={}, clip_frames=frames, sound_shape=sound)
 
 
 def tr_width(network: StimulusNetwork, summaries: Sequence[Summary]) -> int:
