@@ -14,6 +14,12 @@ from torch import Tensor, nn
 
 from brainreel.checkpoints.from_tff import read_tff
 from brainreel.errors import CheckpointError
+from brainreel.train.volume_losses import (
+    VGGFront,
+    absolute_error,
+    intense_voxels,
+    perceptual_error,
+)
 
 from .conftest import close
 
@@ -71,3 +77,27 @@ def test_a_foreign_tensor_is_named(golden: Callable[[str], Path], tmp_path: Path
     save_file({**state, "decoder.extra": torch.zeros(2)}, tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="1 of 127 tensors are not known: decoder.extra"):
         read_tff(tmp_path / "a.safetensors", {"grid": (16, 24, 16)})
+
+
+@torch.no_grad()
+def test_the_three_losses(golden: Callable[[str], Path]) -> None:
+    folder = golden("tff_losses")
+    config = json.loads((folder / "config.json").read_text())
+    given = load_file(folder / "io.safetensors")
+    ours = volumes(given["input.reconstructed"])[:, :, 0]
+    truth = volumes(given["input.global"].unsqueeze(1))[:, :, 0]
+    kinds = [name.split(".")[0] for name in given if name.endswith(".input.per_voxel")]
+    assert kinds
+    for kind in kinds:
+        scores = volumes(given[f"{kind}.input.per_voxel"].unsqueeze(1))[:, :, 0]
+        # Their background is the value of the first voxel of each volume.
+        mask = intense_voxels(scores, config["quantile"], scores[..., 0, 0, 0])
+        assert torch.equal(mask, volumes(given[f"{kind}.output.mask"])[:, :, 0])
+        total, n = absolute_error(ours, truth)
+        close(total / n, given[f"{kind}.output.reconstruction_l1"])
+        total, n = absolute_error(ours, truth, mask)
+        close(total / n, given[f"{kind}.output.intensity_l1"])
+    vgg = VGGFront.read(folder / "vgg_front.safetensors")
+    chosen = given["input.slice_perm"][: config["slices_used"]]
+    total, n = perceptual_error(ours, truth, vgg, chosen)
+    close(total / n, given["output.perceptual"])
