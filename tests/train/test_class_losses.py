@@ -65,6 +65,18 @@ def test_labels_and_senses_are_averaged_over_the_rows_that_count() -> None:
     assert int(count) == 3
 
 
+def test_a_sense_that_a_row_lacks_does_not_count_in_its_mean() -> None:
+    counted = torch.ones(5, dtype=torch.bool)
+    heard = torch.tensor([True, False, True, False, False])
+    logits = {"pictures": LOGITS, "sound": LOGITS.flip(0)}
+    targets = {"": {"label": SOFT}}
+    given = (logits, targets, counted, {"label": 7}, {"label": "ce"})
+    total, _ = labels_loss(*given, there={"pictures": None, "sound": heard})
+    seen, sound = cross_entropy(LOGITS, SOFT), cross_entropy(LOGITS.flip(0), SOFT)
+    expected = [(a + b) / 2 if h else a for a, b, h in zip(seen, sound, heard, strict=True)]
+    torch.testing.assert_close(total, torch.stack(expected).sum())
+
+
 def test_a_label_that_the_clips_lack_does_not_count() -> None:
     counted = torch.ones(5, dtype=torch.bool)
     losses = {"verb": "ce", "noun": "ce"}

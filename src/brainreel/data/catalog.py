@@ -1,4 +1,4 @@
-"""Every kind of data that a recipe can name."""
+"""Every kind of data that a recipe can name, and what they open to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pydantic import Field
 
 from brainreel.data.films import FilmsData
 from brainreel.data.labelled import LabelledData
+from brainreel.data.labelled_samples import Labelled
+from brainreel.data.samples import Series, Trials
 from brainreel.data.series import SeriesData
 from brainreel.data.trials import TrialsData
 
 DataConfig = Annotated[
     FilmsData | SeriesData | TrialsData | LabelledData, Field(discriminator="name")
 ]
+Opened = Series | Trials | Labelled

@@ -65,10 +65,11 @@ def labels_loss(
     classes: Mapping[str, int],
     losses: Mapping[str, ClassLossName],
     smoothing: float = 0.0,
+    there: Mapping[str, Tensor | None] | None = None,
 ) -> SumAndCount:
     """Return the summed loss of the counted rows, and their number.
 
-    row loss = mean over senses of the mean over labels of the label's loss
+    row loss = mean over the row's senses of the mean over labels of the label's loss
 
     Parameters
     ----------
@@ -85,24 +86,33 @@ def labels_loss(
         Label to the name of its loss.
     smoothing
         Label smoothing.
+    there
+        Sense to (B,) False at rows that lack it; None, or a sense that is not told, for all rows.
     """
     n_rows = check_shape(counted, "B", name="counted")["B"]
-    rows = []
+    total = torch.zeros(n_rows, device=counted.device)
+    n_senses = torch.zeros(n_rows, device=counted.device)
     for sense, values in logits.items():
         check_shape(values, "B K", name="logits", B=n_rows, K=sum(classes.values()))
         told = targets.get(sense, targets[""])
-        for label, own in split_labels(values, classes).items():
-            if label in told:
-                rows.append(CLASS_LOSSES[losses[label]](own, smoothed(told[label], smoothing)))
-    # Where no clip has a label the loss is 0, but every gradient is there for DDP.
-    mean = torch.stack(rows).mean(dim=0) if rows else 0.0 * sum(v.sum() for v in logits.values())
-    kept = torch.where(counted, mean, torch.zeros((), device=counted.device))
+        columns = {k: own for k, own in split_labels(values, classes).items() if k in told}
+        each = [
+            CLASS_LOSSES[losses[label]](own, smoothed(told[label], smoothing))
+            for label, own in columns.items()
+        ]
+        # Without a label the loss is 0, but every gradient is there, as DDP wants it.
+        loss = torch.stack(each).mean(dim=0) if each else 0.0 * values.sum(dim=1)
+        has = (there or {}).get(sense)
+        has = torch.ones_like(counted) if has is None else has
+        total = total + torch.where(has, loss, 0.0)
+        n_senses = n_senses + has
+    kept = torch.where(counted, total / n_senses.clamp_min(1), 0.0)
     return kept.sum(), counted.sum()
 
 
 def split_labels(values: Tensor, classes: Mapping[str, int]) -> dict[str, Tensor]:
     """Return the columns (B, K of the label) of each label."""
-    return dict(zip(classes, values.split(list(classes.values()), dim=1), strict=True))
+    return dict(zip(classes, torch.split(values, list(classes.values()), dim=1), strict=True))
 
 
 def _check(logits: Tensor, targets: Tensor) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from brainreel.checkpoints.store import CONFIG, VERSIONS, load_run, save_run
 from brainreel.config import read_yaml, to_yaml
+from brainreel.data.catalog import Opened
+from brainreel.data.labelled_samples import Labelled
+from brainreel.data.labelled_splits import check_no_item_leak
 from brainreel.data.leaks import check_no_leak
-from brainreel.data.samples import Fold, Series, Trials
+from brainreel.data.samples import Fold, Series
 from brainreel.data.splits import HoldOutSubject, SeriesSplit
 from brainreel.errors import CheckpointError, DataError, OutputError
 from brainreel.files import digest_json, new_folder, write_text
@@ -42,7 +45,7 @@ class FittedRun:
     """
 
     config: RunConfig
-    data: Series | Trials
+    data: Opened
     states: Mapping[str, State]
     folder: Path
 
@@ -90,7 +93,7 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
         raise
 
 
-def _fit_and_save(config: RunConfig, data: Series | Trials, folder: Path) -> FittedRun:
+def _fit_and_save(config: RunConfig, data: Opened, folder: Path) -> FittedRun:
     stages = config.resolved_stages()
     states = {fold.name: _fit_stages(stages, data, fold, folder) for fold in data.folds}
     if is_first_process():
@@ -131,7 +134,7 @@ def load_fitted(folder: Path) -> FittedRun:
     return FittedRun(config, data, states, Path(folder))
 
 
-def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -> Series | Trials:
+def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -> Opened:
     """Open the data of a fitted run, and refuse it where it has changed since the fit."""
     wanted = config.resolved_stages()[-1].data
     if not wanted.path.exists():
@@ -159,7 +162,7 @@ def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -
 
 def job_of(
     stage: RunConfig,
-    data: Series | Trials,
+    data: Opened,
     fold: Fold,
     folder: Path,
     start: State | None = None,
@@ -178,9 +181,7 @@ def job_of(
     )
 
 
-def _fit_stages(
-    stages: Sequence[RunConfig], data: Series | Trials, fold: Fold, folder: Path
-) -> State:
+def _fit_stages(stages: Sequence[RunConfig], data: Opened, fold: Fold, folder: Path) -> State:
     """Fit one fold through all stages, handing the weights on."""
     state: State = {}
     seen = [data if stage.data == stages[-1].data else stage.data.open() for stage in stages]
@@ -193,20 +194,29 @@ def _fit_stages(
     return state
 
 
-def _check_stage(
-    last: RunConfig, number: int, own: Series | Trials, data: Series | Trials, fold: Fold
-) -> None:
+def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: Fold) -> None:
     """Refuse a stage that trains on, or is chosen by, what the last stage tests on."""
+    name = f"{fold.name}, trained in stage {number}"
+    earlier = _same_fold(own, fold)
+    if isinstance(own, Labelled) and isinstance(data, Labelled):
+        beyond = len(own.items)
+        joined = Fold(
+            fold.split,
+            name,
+            train_trials=earlier.train_trials + earlier.validation_trials,
+            test_trials=tuple(beyond + item for item in fold.test_trials),
+        )
+        copies = bool(getattr(last.data, "find_copies", True))
+        check_no_item_leak(own.items + data.items, joined, find_copies=copies)
     if not isinstance(own, Series) or not isinstance(data, Series):
         return
     split = next(split for split in last.data.splits if split.called == fold.split)
     if not isinstance(split, SeriesSplit):
         return
     first = len(own.recordings)
-    earlier = _same_fold(own, fold)
     joined = Fold(
         fold.split,
-        f"{fold.name}, trained in stage {number}",
+        name,
         train=earlier.train + earlier.validation,
         test=tuple(replace(s, recording=s.recording + first) for s in fold.test),
     )
@@ -218,7 +228,7 @@ def _check_stage(
     )
 
 
-def _same_fold(data: Series | Trials, fold: Fold) -> Fold:
+def _same_fold(data: Opened, fold: Fold) -> Fold:
     """Return the fold of the same name in a stage's own data, or its only one."""
     named = {item.name: item for item in data.folds}
     if fold.name in named:

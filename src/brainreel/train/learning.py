@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -32,7 +32,7 @@ class LearningTask(LightningModule):  # type: ignore[misc]
         Names of the validation scores, columns of the learning curve beside the losses.
     """
 
-    scores: ClassVar[tuple[str, ...]] = ()
+    scores: tuple[str, ...] = ()
 
     def __init__(self, model: nn.Module, optim: OptimConfig) -> None:
         super().__init__()

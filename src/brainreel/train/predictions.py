@@ -17,6 +17,7 @@ from brainreel.errors import DataError
 from brainreel.files import read_json, require_file, write_aside, write_json
 from brainreel.fmri.bold import VoxelMask
 from brainreel.shapes import check_shape
+from brainreel.train.class_predictions import ClassPrediction
 
 Float32 = NDArray[np.float32]
 
@@ -134,7 +135,7 @@ class PicturePrediction:
         return {}
 
 
-AnyPrediction = Prediction | PicturePrediction
+AnyPrediction = Prediction | PicturePrediction | ClassPrediction
 
 
 def bold_prediction(
@@ -182,10 +183,11 @@ def bold_prediction(
 def save_predictions(folder: Path, predictions: Sequence[AnyPrediction]) -> Path:
     """Write `<fold>_<subject>.npz` for each, masks as NIfTI, and `index.json`; return the index.
 
-    Each file is whole or not there; the index comes last, so an index names only whole files.
+    Without a subject it is `<fold>.npz`. Each file is whole or not there; the index comes last,
+    so an index names only whole files.
     """
     folder = Path(folder)
-    files = [f"{item.fold}_{item.subject}.npz" for item in predictions]
+    files = ["_".join(filter(None, (item.fold, item.subject))) + ".npz" for item in predictions]
     if len(set(files)) < len(files):
         raise DataError(f"{folder}: two predictions of one fold and person. Name folds apart.")
     entries = []
@@ -279,11 +281,13 @@ def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
     try:
         if entry["kind"] == PicturePrediction.kind:
             return PicturePrediction(**arrays)
+        if entry["kind"] == ClassPrediction.kind:
+            return ClassPrediction.from_arrays(arrays)
         for key in ("recordings", "stimuli", "films", "names"):
             arrays[key] = tuple(str(item) for item in arrays[key])
         arrays["tr_s"] = float(arrays["tr_s"])
         return Prediction(**arrays, mask=_load_mask(folder, entry))
-    except (KeyError, TypeError) as problem:
+    except (KeyError, TypeError, ValueError) as problem:
         raise DataError(
             f"{path}: is no file of predictions ({problem}). Run it again."
         ) from problem

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.config import Config
-from brainreel.data.samples import Fold, Series, Trials
+from brainreel.data.catalog import Opened
+from brainreel.data.samples import Fold
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.optim import OptimConfig
-from brainreel.train.predictions import PicturePrediction, Prediction
+from brainreel.train.predictions import AnyPrediction
 from brainreel.train.trainer import TrainerConfig
 
 State = dict[str, NDArray[np.float32]]
@@ -29,7 +30,7 @@ class Job:
     Attributes
     ----------
     data
-        Recordings or trials.
+        Recordings, trials or labelled items.
     fold
         Which part is for training, which for testing.
     model, optim, trainer, seed
@@ -40,7 +41,7 @@ class Job:
         Weights handed on by the stage before, or empty.
     """
 
-    data: Series | Trials
+    data: Opened
     fold: Fold
     model: ModelConfig
     optim: OptimConfig
@@ -74,9 +75,13 @@ class TaskConfig(Config):
         """Learn from the training part of the job's fold alone; return the weights."""
 
     @abstractmethod
-    def predict(self, job: Job, state: State) -> list[Prediction] | list[PicturePrediction]:
+    def predict(self, job: Job, state: State) -> Sequence[AnyPrediction]:
         """Predict the test part of the job's fold."""
 
     @abstractmethod
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
+
+    def protocol(self) -> dict[str, Any]:
+        """Return what of the task a reader of the scores must know."""
+        return {}
