@@ -132,6 +132,32 @@ class Tube(Config):
         return boxes.reshape(len(frames), math.prod(counts), self.n_joined, t, -1, h, w)
 
 
+def tubes_used(tubes: Sequence[Tube], n_frames: int) -> list[int]:
+    """Return the numbers of the tubes that see a clip of so many frames.
+
+    Raises
+    ------
+    DataError
+        For a picture (one frame), where no tube is flat.
+    """
+    numbers = [i for i, tube in enumerate(tubes) if n_frames > 1 or tube.is_flat]
+    if not numbers:
+        raise DataError(
+            "a picture was given, but every tube goes through several frames. Give clips, or add a "
+            "tube of one frame, such as kernel [1, 16, 16]."
+        )
+    return numbers
+
+
+def tube_positions(tubes: Sequence[Tube], size: Size, width: int, tau: float = 10000.0) -> Tensor:
+    """Return the (N, D) sin-cos codes of all centres in a clip of `size` (F, H, W), tube by tube.
+
+    Each of t, h and w takes a third of the width D, sines before cosines; a rest stays 0.
+    """
+    centres = [tubes[number].centres(size) for number in tubes_used(tubes, size[0])]
+    return sincos_positions(torch.cat(centres), width, tau)
+
+
 def _from(frames: Tensor, dim: int, start: int, length: int) -> Tensor:
     """Return `length` entries of an axis from `start`, the last one repeated where it ends."""
     left = frames.shape[dim] - start
@@ -185,33 +211,16 @@ class TubeTokens(nn.Module):
             rescale=rescale,
         )
 
-    def used(self, n_frames: int) -> list[int]:
-        """Return the numbers of the tubes that see a clip of so many frames.
-
-        Raises
-        ------
-        DataError
-            For a picture, where no tube is flat.
-        """
-        numbers = [i for i, tube in enumerate(self.tubes) if n_frames > 1 or tube.is_flat]
-        if not numbers:
-            raise DataError(
-                "a picture was given, but every tube goes through several frames. Give clips, or "
-                "add a tube of one frame, such as kernel [1, 16, 16]."
-            )
-        return numbers
-
     def forward(self, frames: Tensor) -> Tensor:
         """(B, F, C, H, W) frames to (B, N, D) tokens, tube by tube, each in C order of its grid."""
         check_shape(frames, "B F C H W", name="frames", C=self.kernels.channels)
         tokens = []
-        for number in self.used(frames.shape[1]):
+        for number in tubes_used(self.tubes, frames.shape[1]):
             boxes = self.scale(self.tubes[number].cut(frames))
             boxes = boxes.to(self.kernels.biases[number].dtype)
             tokens.append(self.kernels(boxes, number).flatten(2))
         return torch.cat(tokens, dim=1)
 
     def positions(self, size: Size) -> Tensor:
-        """Return the (N, D) sin-cos codes of the tokens' centres in a clip of `size` (F, H, W)."""
-        centres = [self.tubes[number].centres(size) for number in self.used(size[0])]
-        return sincos_positions(torch.cat(centres), self.width, self.tau)
+        """Return the (N, D) positions of the tokens in a clip of `size` (F, H, W)."""
+        return tube_positions(self.tubes, size, self.width, self.tau)

@@ -184,7 +184,7 @@ class TubeViT(StimulusNetwork):
         )
         self.transformer = Transformer(options, config.depth, recompute=config.recompute)
         self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.pool = AttentionPool(config.width) if config.pooling == "attention" else ClassToken()
+        self.pool = AttentionPool(config.width) if config.pooling == "attention" else None
         self.head = linear_head(config.width, spec)
         self.frozen_layers = config.frozen_layers
         self.gate = nn.Parameter(torch.zeros(1)) if config.frozen_layers else None
@@ -203,18 +203,21 @@ class TubeViT(StimulusNetwork):
         tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         return tokens + self.positions(frames.shape[1])
 
-    def encode(self, tokens: Tensor) -> Tensor:
-        """(B, 1 + N, D) tokens z_0 to those behind the last LayerNorm."""
-        z = tokens
+    def encode(self, tokens: Tensor, first: int | None = None) -> Tensor:
+        """(B, 1 + N, D) tokens z_0 to those behind the last LayerNorm; `first` of them alone."""
+        z, s = tokens, self.frozen_layers
         if self.gate is not None:
-            z = self.transformer(tokens, layers=slice(self.frozen_layers)) + self.gate * tokens
-        normed: Tensor = self.norm(self.transformer(z, layers=slice(self.frozen_layers, None)))
+            z = self.transformer(tokens, layers=slice(s)) + self.gate * tokens
+        normed: Tensor = self.norm(self.transformer(z, layers=slice(s, None), first=first))
         return normed
 
     def features(self, clip: Clip) -> Tensor:
         """Return the (B, D) features of clips or pictures, frames (B, F, C, H, W)."""
         frames = clip.need_frames(self.frame_shape, who="tubevit")
-        pooled: Tensor = self.pool(self.encode(self.embed(frames)))
+        tokens = self.embed(frames)
+        if self.pool is None:
+            return self.encode(tokens, first=1)[:, 0]
+        pooled: Tensor = self.pool(self.encode(tokens))
         return pooled
 
     def train(self, mode: bool = True) -> Self:
@@ -247,14 +250,6 @@ class AttentionPool(nn.Module):
         """(B, N, D) to (B, D)."""
         share: Tensor = self.score(tokens).softmax(dim=1)
         return (share.transpose(1, 2) @ tokens).squeeze(1)
-
-
-class ClassToken(nn.Module):
-    """y = z_0, the first token."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, D)."""
-        return tokens[:, 0]
 
 
 def _check(config: TubeViTConfig) -> None:
