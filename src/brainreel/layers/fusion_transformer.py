@@ -17,10 +17,9 @@ from brainreel.layers.fusion import (
     Wanted,
     meet_in_bottleneck,
     meet_in_cross_attention,
-    meet_in_one_block,
+    meet_in_one_tower,
     meet_in_self_attention,
     places,
-    stay_apart,
 )
 from brainreel.layers.joint import JointAttention
 from brainreel.layers.rollout import Look
@@ -92,7 +91,9 @@ class FusionTransformer(nn.Module):
         self.depth = depth
         self.recompute = recompute
         names = (SHARED,) if how.shared else how.senses
-        self.towers = nn.ModuleDict({name: Transformer(options, depth) for name in names})
+        self.towers = nn.ModuleDict(
+            {name: Transformer(options, depth, recompute=recompute) for name in names}
+        )
         self.joint = JointAttention()
         self.bottleneck = None
         if how.fusion == "bottleneck" and self.first_fused < depth:
@@ -123,12 +124,14 @@ class FusionTransformer(nn.Module):
         """
         every = {sense: x.shape[1] for sense, x in tokens.items()}
         wanted = every if asked is None else {s: min(asked, n) for s, n in every.items()}
-        layers = [{s: self._block(s, number) for s in tokens} for number in range(self.depth)]
         start = self.first_fused
-        if start == self.depth:
-            return stay_apart(layers, tokens, wanted, self._run)
-        tokens = stay_apart(layers[:start], tokens, every, self._run)
-        return self._meet(layers[start:], tokens, wanted)
+        tokens = {
+            s: self._tower(s)(
+                x, layers=slice(start), first=wanted[s] if start == self.depth else None
+            )
+            for s, x in tokens.items()
+        }
+        return self._meet(tokens, wanted) if start < self.depth else tokens
 
     def n_nodes(self, tokens: Tokens) -> int:
         """Return the number of tokens of the whole graph, bottleneck tokens last."""
@@ -146,42 +149,47 @@ class FusionTransformer(nn.Module):
             What went into that run.
         """
         device = next(iter(tokens.values())).device
-        nodes = {
-            s: torch.arange(at.start, at.stop, device=device) for s, at in places(tokens).items()
-        }
-        own = torch.cat(list(nodes.values()))
+        nodes = [torch.arange(at.start, at.stop, device=device) for at in places(tokens).values()]
+        own = torch.cat(nodes)
         between = torch.arange(len(own), self.n_nodes(tokens), device=device)
         rest = iter(maps)
-        found = []
-        for layer in range(self.depth):
-            if layer < self.first_fused:
-                looks = [Look(next(rest), ids, ids) for ids in nodes.values()]
-            elif self.bottleneck is not None:
-                both = [torch.cat([ids, between]) for ids in nodes.values()]
+        apart = [[Look(next(rest), ids, ids) for _ in range(self.first_fused)] for ids in nodes]
+        found = [list(looks) for looks in zip(*apart, strict=True)]
+        for _ in range(self.first_fused, self.depth):
+            if self.bottleneck is not None:
+                both = [torch.cat([ids, between]) for ids in nodes]
                 looks = [Look(next(rest), ids, ids) for ids in both]
             elif self.how.shared or self.how.fusion == "self_attention":
                 looks = [Look(next(rest), own, own)]
             else:
-                looks = [Look(next(rest), ids, own) for ids in nodes.values()]
+                others = [torch.cat([ids, *(o for o in nodes if o is not ids)]) for ids in nodes]
+                looks = [Look(next(rest), *pair) for pair in zip(nodes, others, strict=True)]
             found.append(looks)
         return found
 
-    def _meet(self, layers: Layers, tokens: Tokens, wanted: Wanted) -> Tokens:
+    def _meet(self, tokens: Tokens, wanted: Wanted) -> Tokens:
+        rest = slice(self.first_fused, self.depth)
+        if self.bottleneck is None and self.how.shared:
+            # Cross-attention through the same weights is self-attention.
+            return meet_in_one_tower(self._tower(SHARED), rest, tokens, wanted)
+        towers = {sense: list(self._tower(sense).blocks)[rest] for sense in tokens}
+        layers: Layers = [
+            {sense: cast(Block, tower[i]) for sense, tower in towers.items()}
+            for i in range(rest.stop - rest.start)
+        ]
         if self.bottleneck is not None:
             return meet_in_bottleneck(layers, tokens, wanted, self._run, self.bottleneck)
-        if self.how.shared:  # cross-attention by the same weights is self-attention
-            return meet_in_one_block(layers, tokens, wanted, self._run)
         if self.how.fusion == "cross_attention":
             return meet_in_cross_attention(layers, tokens, wanted, self._run)
         return meet_in_self_attention(layers, tokens, wanted, self._run, self.joint)
 
-    def _block(self, sense: str, number: int) -> Block:
+    def _tower(self, sense: str) -> Transformer:
         tower = self.towers[SHARED if self.how.shared else sense]
         assert isinstance(tower, Transformer)
-        return cast(Block, tower.blocks[number])
+        return tower
 
-    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call, keeping no activations for the backward pass where they are to be recomputed."""
         if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(function, *args, use_reentrant=False)
-        return function(*args)
+            return checkpoint(function, *args, use_reentrant=False, **kwargs)
+        return function(*args, **kwargs)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from brainreel.errors import ConfigError
+from brainreel.layers.positions import LearnedPositions, cut_or_resized, resized
 from brainreel.layers.tokens import PatchTokens
 from brainreel.shapes import check_shape
 
 
 class SenseTokens(nn.Module):
-    """[class; W patch_n + b] + positions, N tokens of width D, of one sense.
+    """[class; W patch_n + b + position_n], N tokens of width D, of one sense.
 
     Parameters
     ----------
@@ -63,8 +64,10 @@ class SenseTokens(nn.Module):
             assert isinstance(weight, nn.Parameter)
             with torch.no_grad():
                 weight.copy_(central_frame(flat.weight, patch[0]))
+        self.positions = LearnedPositions(
+            self.counts, width, resized if len(shape) == 4 else cut_or_resized
+        )
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, width)) if class_token else None
-        self.positions = nn.Parameter(0.02 * torch.randn(self.n_tokens, width))
 
     @property
     def n_tokens(self) -> int:
@@ -74,7 +77,7 @@ class SenseTokens(nn.Module):
     def check(self, values: Tensor | None) -> Tensor:
         """Return what there is of this sense, its axes checked; 0 rows where there is nothing."""
         if values is None:
-            return self.positions.new_zeros((0, *self.shape))
+            return self.positions.table.new_zeros((0, *self.shape))
         names = "F C H W" if len(self.shape) == 4 else "C S M"
         sizes = dict(zip(names.split(), self.shape, strict=True))
         called = "frames" if len(self.shape) == 4 else "sound"
@@ -86,11 +89,11 @@ class SenseTokens(nn.Module):
         if self.frames:
             values = values[:, self.frames]
         scaled = self.scale(values)
-        tokens: Tensor = self.patches(scaled.transpose(1, 2) if len(self.shape) == 4 else scaled)
+        patches = self.patches(scaled.transpose(1, 2) if len(self.shape) == 4 else scaled)
+        tokens: Tensor = patches + self.positions()
         if self.class_token is None:
-            return tokens + self.positions
-        first = (self.class_token + self.positions[:1]).expand(len(tokens), -1, -1)
-        return torch.cat([first, tokens + self.positions[1:]], dim=1)
+            return tokens
+        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
 
 
 def central_frame(kernel: Tensor, frames: int) -> Tensor:
