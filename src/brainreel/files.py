@@ -73,11 +73,17 @@ def require_file(path: Path, what: str = "file") -> Path:
     return path
 
 
-def new_folder(path: Path) -> Path:
-    """Make an empty folder for output; refuse one that already holds something."""
+def require_free(path: Path) -> Path:
+    """Return `path` if it is not there or an empty folder; refuse what already holds something."""
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{path}: already in use. Choose another --out, or remove it first.")
+    return path
+
+
+def new_folder(path: Path) -> Path:
+    """Make an empty folder for output; refuse one that already holds something."""
+    path = require_free(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

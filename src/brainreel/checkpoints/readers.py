@@ -57,9 +57,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_sizes(path: Path) -> dict[str, Any]:
-    """Return the config.json of a folder of weights, or of the folder of a file; {} without."""
-    path = Path(path)
-    file = (path if path.is_dir() else path.parent) / CONFIG_JSON
+    """Return the config.json of a folder of weights; {} without, and for a single file.
+
+    What a preprocessor_config.json beside it says stands under `preprocessor`.
+    """
+    folder = Path(path)
+    told = _read_mapping(folder / CONFIG_JSON)
+    preprocessor = _read_mapping(folder / "preprocessor_config.json")
+    return {**told, "preprocessor": preprocessor} if preprocessor else told
+
+
+def _read_mapping(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,24 @@ class LearnedPositions(nn.Module):
     def fitted(self, table: Tensor) -> Tensor:
         """Return another grid's table (..., D) as one of this grid."""
         return self.resize(table, self.table.shape[:-1])
+
+
+def fit_positions(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights whose learned positions are brought to the grids of a network.
+
+    Parameters
+    ----------
+    network
+        For pictures or sound of another size than the weights are for.
+    state
+        Its names -> tensor; only tables of `LearnedPositions` are changed.
+    """
+    fitted = dict(state)
+    for name, part in network.named_modules():
+        key = f"{name}.table" if name else "table"
+        if isinstance(part, LearnedPositions) and key in fitted:
+            fitted[key] = part.fitted(fitted[key])
+    return fitted
 
 
 def resized(table: Tensor, counts: Sequence[int]) -> Tensor:

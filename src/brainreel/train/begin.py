@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from brainreel.checkpoints.store import load_run, load_state
 from brainreel.errors import CheckpointError, ConfigError, did_you_mean
+from brainreel.layers.positions import fit_positions
 from brainreel.shapes import DataSpec
 
 NETWORK = "network/"
@@ -65,7 +66,8 @@ def begin_with(
     network
         With fresh weights, which stay where none are given.
     state
-        Name to tensor; everything but a head must fit.
+        Name to tensor; everything but a head must fit. Learned positions are resized to the
+        network's pictures and sound.
     part
         Part of the network that the weights are for (`"backbone"` of `vtn`); empty: all of it.
     same_classes
@@ -90,7 +92,7 @@ def begin_with(
         own[name].shape == state[name].shape for name in heads
     )
     kept = bool(heads) and fits and same_classes is not False
-    given = dict(state)
+    given = fit_positions(inside, state)
     if not kept:
         given = {name: value for name, value in given.items() if name not in heads}
         given |= {name: own[name] for name in heads if name in own}

@@ -1,0 +1,36 @@
+"""All origins of published weights: a new one is a file `from_<origin>.py` and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brainreel.checkpoints.from_vit import ViTImport, read_vit
+from brainreel.checkpoints.imported import Imported
+from brainreel.config import Config
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from.
+
+    Attributes
+    ----------
+    title
+        Whose weights these are, for `describe`.
+    read
+        (file or folder, options) -> what was read.
+    options
+        What the file does not tell, with the published values as defaults.
+    """
+
+    title: str
+    read: Callable[[Path, Mapping[str, Any]], Imported]
+    options: type[Config]
+
+
+ORIGINS: dict[str, Origin] = {
+    "vit": Origin("ViT and DeiT (timm, Hugging Face), AST (Hugging Face)", read_vit, ViTImport),
+}
