@@ -158,6 +158,24 @@ def report(
     _load("runs").report(folders, out)
 
 
+@app.command("import")
+def import_weights(
+    origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="Whose weights: vit, vtn, ...")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="A file of weights, or a Hugging Face folder."),
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="What the file does not tell, such as heads=12."),
+    ] = None,
+    *,
+    out: Out,
+) -> None:
+    """Bring published weights into a folder that recipes can start from."""
+    _load("importing").import_weights(origin, checkpoint, options or [], out)
+
+
 @app.command()
 def describe(
     name: Annotated[
