@@ -51,13 +51,33 @@ def quickstart(
 @app.command()
 def simulate(
     out: Out,
-    seed: Annotated[int, typer.Option(help="Seed of people and films.")] = 0,
-    subjects: Annotated[int, typer.Option(help="Number of people.")] = 3,
-    films: Annotated[int, typer.Option(help="Number of films.")] = 3,
-    film_duration_s: Annotated[float, typer.Option(help="Length of a film in seconds.")] = 180.0,
+    what: Annotated[
+        str,
+        typer.Option(
+            help="study: people in a scanner; pairs: short films whose class needs picture and "
+            "sound; motion: short films whose class is how they move."
+        ),
+    ] = "study",
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    subjects: Annotated[int | None, typer.Option(help="Number of people of a study (3).")] = None,
+    films: Annotated[int | None, typer.Option(help="Number of films of a study (3).")] = None,
+    film_duration_s: Annotated[
+        float | None,
+        typer.Option(help="Length of a film in seconds (180 in a study, 1 in pairs, 2 in motion)."),
+    ] = None,
+    train: Annotated[int | None, typer.Option(help="Short films to learn from (1024).")] = None,
+    validation: Annotated[int | None, typer.Option(help="Short films to validate (256).")] = None,
+    test: Annotated[int | None, typer.Option(help="Short films to score (512).")] = None,
 ) -> None:
-    """Write a simulated study as a BIDS folder: NIfTI, films with sound, and the known truth."""
-    _load("study").simulate(out, seed, subjects, films, film_duration_s)
+    """Write simulated data and the known truth: a BIDS study, or a set of short labelled films."""
+    _load("simulate").simulate(
+        out,
+        what,
+        seed,
+        {"subjects": subjects, "films": films},
+        {"train": train, "validation": validation, "test": test},
+        film_duration_s,
+    )
 
 
 @app.command()

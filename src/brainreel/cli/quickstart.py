@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brainreel.cli.console import console, print_scores, say
 from brainreel.cli.runs import PAGE
-from brainreel.cli.study import simulate_with_bar
+from brainreel.cli.simulate import simulate_with_bar
 from brainreel.evaluate.run import evaluate
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import new_folder

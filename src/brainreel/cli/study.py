@@ -1,11 +1,9 @@
-"""Commands about data: simulate a study, prepare runs."""
+"""The command that prepares runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from brainreel.cli.console import console, say
 from brainreel.config import override
@@ -15,45 +13,6 @@ from brainreel.fmri.make import RunPlan, used_confounds
 from brainreel.fmri.prepare import PrepareConfig, plan_runs
 from brainreel.fmri.prepare import prepare as prepare_runs
 from brainreel.fmri.store import is_current
-from brainreel.simulate.study import StudyConfig, simulate_study
-from brainreel.simulate.truth import StudyTruth
-
-
-def simulate(out: Path, seed: int, subjects: int, films: int, film_duration_s: float) -> None:
-    """Simulate a study and say where it lies."""
-    config = StudyConfig.parse(
-        {
-            "seed": seed,
-            "n_subjects": subjects,
-            "n_films": films,
-            "film_duration_s": film_duration_s,
-        },
-        where="simulate",
-    )
-    truth = simulate_with_bar(out, config)
-    say(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
-    hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion:basic]"
-    say(hint)
-
-
-def simulate_with_bar(out: Path, config: StudyConfig) -> StudyTruth:
-    """Simulate a study under a progress bar."""
-    bar = Progress(
-        TextColumn("simulate {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("", total=None)
-        return simulate_study(
-            out,
-            config,
-            progress=lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
-        )
 
 
 def check_unused(what: str, **given: object) -> None:

@@ -1,0 +1,109 @@
+"""The command that simulates data whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from brainreel.cli.console import console, say
+from brainreel.cli.study import check_unused
+from brainreel.errors import ConfigError, did_you_mean
+from brainreel.simulate.film_set import FilmSetConfig
+from brainreel.simulate.motions import MotionConfig, simulate_motion
+from brainreel.simulate.pairs import PairsConfig, simulate_pairs
+from brainreel.simulate.study import StudyConfig, simulate_study
+from brainreel.simulate.truth import StudyTruth
+
+KINDS = ("study", "pairs", "motion")
+_STUDY_FILM_S = 180.0
+
+
+def simulate(
+    out: Path,
+    what: str,
+    seed: int,
+    study: Mapping[str, int | None],
+    parts: Mapping[str, int | None],
+    film_duration_s: float | None,
+) -> None:
+    """Simulate a study or a set of films and say where it lies."""
+    if what not in KINDS:
+        raise ConfigError(
+            f"--what {what}: should be {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+            f"{did_you_mean(what, KINDS)}"
+        )
+    if what == "study":
+        check_unused("a study", **parts)
+        _simulate_study(out, seed, study, film_duration_s)
+        return
+    check_unused(f"a set of {what}", **study)
+    _simulate_set(out, what, seed, parts, film_duration_s)
+
+
+def _simulate_study(
+    out: Path, seed: int, sizes: Mapping[str, int | None], film_duration_s: float | None
+) -> None:
+    given = {
+        "seed": seed,
+        "film_duration_s": _STUDY_FILM_S if film_duration_s is None else film_duration_s,
+        **{f"n_{name}": value for name, value in sizes.items() if value is not None},
+    }
+    config = StudyConfig.parse(given, where="simulate")
+    truth = simulate_with_bar(out, config)
+    say(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
+    hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion:basic]"
+    say(hint)
+
+
+def _simulate_set(
+    out: Path,
+    what: str,
+    seed: int,
+    parts: Mapping[str, int | None],
+    film_duration_s: float | None,
+) -> None:
+    sizes = {f"n_{part}": count for part, count in parts.items()}
+    given = {"duration_s": film_duration_s, **sizes}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    content: dict[str, Any] = {"seed": seed, **chosen}
+    config: FilmSetConfig
+    with _bar() as progress:
+        if what == "pairs":
+            config = PairsConfig.parse(content, where="simulate")
+            ceilings = simulate_pairs(out, config, progress=progress)
+            recipe = "mbt_pairs"
+        else:
+            config = MotionConfig.parse(content, where="simulate")
+            ceilings = simulate_motion(out, config, progress=progress)
+            recipe = "tubevit_motion"
+    say(f"{sum(config.parts.values())} films in {out}; no classifier is right more often than:")
+    for name, ceiling in ceilings.items():
+        say(f"  {name.replace('_', ' ')}: {ceiling:.1%}")
+    say(f"Next: brainreel run {recipe} data.path={out} --out RUN")
+
+
+def simulate_with_bar(out: Path, config: StudyConfig) -> StudyTruth:
+    """Simulate a study under a progress bar."""
+    with _bar() as progress:
+        return simulate_study(out, config, progress=progress)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar; yield what moves it: (what is being made, steps done, in all)."""
+    bar = Progress(
+        TextColumn("simulate {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
