@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from brainreel.errors import ConfigError
 from brainreel.layers.attention import attention_weights
+from brainreel.layers.linear import Linear, linear
 
 Gelu = Literal["exact", "tanh"]
 Norm = Literal["pre", "post"]
@@ -98,8 +99,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = options.heads
         self.attention_dropout = options.attention_dropout
-        self.qkv = nn.Linear(options.width, 3 * options.width, bias=options.qkv_bias)
-        self.out = nn.Linear(options.width, options.width)
+        self.qkv = Linear(options.width, 3 * options.width, bias=options.qkv_bias)
+        self.out = Linear(options.width, options.width)
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(
@@ -143,8 +144,8 @@ class Attention(nn.Module):
             return projected.chunk(3, dim=-1)
         width = x.shape[-1]
         weight, bias = self.qkv.weight, self.qkv.bias
-        query = functional.linear(x, weight[:width], None if bias is None else bias[:width])
-        answer = functional.linear(context, weight[width:], None if bias is None else bias[width:])
+        query = linear(x, weight[:width], None if bias is None else bias[:width])
+        answer = linear(context, weight[width:], None if bias is None else bias[width:])
         return (query, *answer.chunk(2, dim=-1))
 
     def _split(self, part: Tensor) -> Tensor:
@@ -157,9 +158,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, options: BlockOptions) -> None:
         super().__init__()
-        self.expand = nn.Linear(options.width, options.hidden)
+        self.expand = Linear(options.width, options.hidden)
         self.gelu = nn.GELU(approximate="none" if options.gelu == "exact" else "tanh")
-        self.contract = nn.Linear(options.hidden, options.width)
+        self.contract = Linear(options.hidden, options.width)
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from brainreel.errors import ConfigError
 from brainreel.layers.attention import attention_weights
+from brainreel.layers.linear import Linear, linear
 from brainreel.layers.transformer import BlockOptions
 from brainreel.shapes import check_shape
 
@@ -46,9 +47,9 @@ class WindowAttention(nn.Module):
         self.reach = window // 2
         self.n_global = n_global
         self.attention_dropout = options.attention_dropout
-        self.qkv = nn.Linear(options.width, 3 * options.width, bias=options.qkv_bias)
-        self.global_qkv = nn.Linear(options.width, 3 * options.width, bias=options.qkv_bias)
-        self.out = nn.Linear(options.width, options.width)
+        self.qkv = Linear(options.width, 3 * options.width, bias=options.qkv_bias)
+        self.global_qkv = Linear(options.width, 3 * options.width, bias=options.qkv_bias)
+        self.out = Linear(options.width, options.width)
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(
@@ -111,8 +112,8 @@ class WindowAttention(nn.Module):
         width = x.shape[-1]
         weight, bias = self.global_qkv.weight, self.global_qkv.bias
         first, rest = (None, None) if bias is None else (bias[:width], bias[width:])
-        query = functional.linear(x[:, : self.n_global], weight[:width], first)
-        key, value = functional.linear(x, weight[width:], rest).chunk(2, dim=-1)
+        query = linear(x[:, : self.n_global], weight[:width], first)
+        key, value = linear(x, weight[width:], rest).chunk(2, dim=-1)
         return self._split(query), self._split(key), self._split(value)
 
     def _seen_by_all(self, mask: Tensor | None) -> Tensor | None:
