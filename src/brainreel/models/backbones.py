@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
+from brainreel.models.bands import BandsConfig
 from brainreel.models.mbt import MBTConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.tubevit import TubeViTConfig
@@ -14,6 +15,6 @@ from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
 Backbone = Annotated[
-    ViTConfig | ASTConfig | PixelsConfig | VTNConfig | TubeViTConfig | MBTConfig,
+    ViTConfig | ASTConfig | PixelsConfig | BandsConfig | VTNConfig | TubeViTConfig | MBTConfig,
     Field(discriminator="name"),
 ]

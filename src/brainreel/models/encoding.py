@@ -14,6 +14,7 @@ from brainreel.errors import DataError
 from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
+from brainreel.models.sound_backbones import SoundBackbone
 from brainreel.models.stimulus import FrameConfig
 from brainreel.models.tr_features import (
     Summary,
@@ -32,6 +33,9 @@ class EncodingConfig(ModelConfig):
     name: Literal["encoding"] = "encoding"
     backbone: Backbone = ViTConfig()
     """What turns film into vectors: single frames, or clips of pictures, of sound, or of both."""
+    listener: SoundBackbone | None = None
+    """A second network, on the sound of the same clips, for a backbone that only sees; none: what
+    the backbone does not hear is not heard."""
     frozen: bool = False
     """Keep the backbone as it is: no gradient, no dropout, not in the optimiser."""
     clip_trs: int | None = Field(None, ge=1)
@@ -59,7 +63,7 @@ class EncodingConfig(ModelConfig):
     @property
     def senses(self) -> frozenset[Sense]:
         """What of a film the model takes in."""
-        return self.backbone.senses
+        return self.backbone.senses | (self.listener.senses if self.listener else frozenset())
 
     def trs_per_clip(self) -> int:
         """TRs in the clip that a TR's vector is made from."""
@@ -84,10 +88,10 @@ class EncodingConfig(ModelConfig):
 class EncodingModel(nn.Module):
     """y_p(t) = W_p [z(t), z(t-1), ..., z(t-delays)] + b_p, z(t) = P g(film up to and in TR t).
 
-    g is the backbone TR by TR (`tr_features`), P one linear map for all people, W_p the readout of
-    person p. No norm comes after g: it would take out how bright the picture is. The delays that
-    W_p weighs are a finite impulse response (Dale 1999): each voxel has its own haemodynamics. TRs
-    at which nothing was shown give z = 0.
+    g is the backbone TR by TR (`tr_features`) with the listener beside it, P one linear map for
+    all people, W_p the readout of person p. No norm comes after g: it would take out how bright
+    the picture is. The delays that W_p weighs are a finite impulse response (Dale 1999): each
+    voxel has its own haemodynamics. TRs at which nothing was shown give z = 0.
 
     Attributes
     ----------
@@ -105,9 +109,13 @@ class EncodingModel(nn.Module):
         self.context_trs = config.context_trs(spec.tr_s)
         self.clip_trs, self.summaries = config.trs_per_clip(), config.summaries
         self.frozen = config.frozen
-        self.backbone = config.backbone.build(clip_spec(spec, self.clip_trs))
+        facts = clip_spec(spec, self.clip_trs)
+        self.backbone = config.backbone.build(facts)
         self.backbone.requires_grad_(not config.frozen)
-        self.project = nn.Linear(tr_width(self.backbone, config.summaries), config.features)
+        self.listener = config.listener.build(facts) if config.listener else None
+        width = tr_width(self.backbone, config.summaries)
+        width += self.listener.width if self.listener else 0
+        self.project = nn.Linear(width, config.features)
         self.dropout = nn.Dropout(config.dropout)
         delayed = config.features * (self.delay_trs + 1)
         self.readouts = nn.ModuleDict(
@@ -161,6 +169,9 @@ class EncodingModel(nn.Module):
         """Return the (U, T - clip_trs + 1, D) features of the TRs that have a whole clip."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             vectors = tr_features(self.backbone, windows, self.clip_trs, self.summaries)
+        if self.listener is not None:
+            heard = tr_features(self.listener, windows, self.clip_trs, self.summaries)
+            vectors = torch.cat([vectors, heard], dim=-1)
         projected: Tensor = self.project(vectors)
         if windows.shown is None:
             return projected
