@@ -9,7 +9,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 
-class ShardedBatches(Sampler[list[int]]):
+class ResumableBatches(Sampler[list[Any]]):
+    """Batches of indices that can be handed out from any position of the training on."""
+
+    position: int
+    """Batches handed out before: the next iteration starts there, within its epoch."""
+
+
+class ShardedBatches(ResumableBatches):
     """Batches of indices for one of `n_ranks` processes, shuffled anew each epoch.
 
     Epoch e is the permutation of its own generator, seeded by (seed, e): the order never depends
@@ -35,7 +42,6 @@ class ShardedBatches(Sampler[list[int]]):
         self.n_items, self.batch, self.seed = n_items, batch, seed
         self.rank, self.n_ranks = rank, n_ranks
         self.position = 0
-        """Batches handed out before: the next iteration starts there, within its epoch."""
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -68,7 +74,7 @@ class ResumableLoader(DataLoader[Any]):
     def __init__(
         self,
         dataset: Dataset[Any],
-        batches: ShardedBatches,
+        batches: ResumableBatches,
         *,
         collate: Callable[[Sequence[Any]], Any],
         n_workers: int = 0,

@@ -1,0 +1,78 @@
+"""Films and sounds of a small set, decoded once and kept on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.data.clip_times import Span
+from brainreel.data.labelled_samples import Item
+from brainreel.files import digest_json, fingerprint, write_aside
+from brainreel.stimulus.audio import read_sound
+from brainreel.stimulus.film import FilmInfo, probe_film
+from brainreel.stimulus.frames import store_frames
+from brainreel.timebase import samples_between
+
+Float32 = NDArray[np.float32]
+UInt8 = NDArray[np.uint8]
+Size = tuple[int, int]
+
+
+class CachedMedia:
+    """Reads films from arrays of all their frames and all their samples, made on first use.
+
+    Clips are those of the decoder, except that frames of films with an uneven rate are found by
+    the mean rate.
+
+    Parameters
+    ----------
+    folder
+        Where the arrays lie; one decoded film takes 3 H W bytes a frame.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._infos: dict[Path, FilmInfo] = {}
+        # Paths, not maps: each open map would hold a file handle.
+        self._frames: dict[tuple[Path, Size], Path] = {}
+        self._sounds: dict[tuple[Path, int], Path] = {}
+
+    def info(self, item: Item) -> FilmInfo:
+        """Return what a film or sound file holds, asked once."""
+        if item.path not in self._infos:
+            self._infos[item.path] = probe_film(item.path)
+        return self._infos[item.path]
+
+    def frames(self, item: Item, info: FilmInfo, times: Sequence[Fraction], size: Size) -> UInt8:
+        """Return the (F, 3, H, W) frames at film times."""
+        key = item.path, size
+        if key not in self._frames:
+            self._frames[key] = store_frames(item.path, self.folder, size=size).path
+        stored = np.load(self._frames[key], mmap_mode="r", allow_pickle=False)
+        found = [math.floor(time * info.frame_rate_hz) for time in times]
+        return np.asarray(stored[np.clip(found, 0, len(stored) - 1)])
+
+    def sound(self, item: Item, info: FilmInfo, span: Span, rate: int) -> Float32:
+        """Return the samples of a span; silence after the sound's end."""
+        key = item.path, rate
+        if key not in self._sounds:
+            self._sounds[key] = self._store_sound(item.path, info, rate)
+        stored = np.load(self._sounds[key], mmap_mode="r", allow_pickle=False)
+        wanted = samples_between(*span, rate)
+        part = np.asarray(stored[wanted.start : wanted.stop])
+        return np.pad(part, (0, len(wanted) - len(part)))
+
+    def _store_sound(self, path: Path, info: FilmInfo, rate: int) -> Path:
+        """Write the whole sound of a file, unless it is there."""
+        digest = digest_json([fingerprint(path), rate])[:8]
+        stored = self.folder / f"{path.stem}_sound-{digest}.npy"
+        if not stored.is_file():
+            sound = read_sound(path, rate, info=info)
+            with write_aside(stored) as aside:
+                np.save(aside, sound)
+        return stored
