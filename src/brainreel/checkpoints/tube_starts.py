@@ -1,0 +1,230 @@
+"""Origin `tubevit_start`: a TubeViT that begins as an image ViT, and with tubes learned small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from brainreel.checkpoints.imported import Imported
+from brainreel.checkpoints.remap import Drop, Rename, remap
+from brainreel.checkpoints.store import load_run
+from brainreel.config import Config
+from brainreel.errors import CheckpointError
+from brainreel.layers.tube_kernels import Size
+from brainreel.layers.tubes import Tube
+from brainreel.models.catalog import AnyModel
+from brainreel.models.tubevit import PUBLISHED_TUBES, TubeViTConfig
+from brainreel.models.vit import ViTConfig
+from brainreel.shapes import DataSpec
+
+Spread = Literal["even", "central"]
+_FIT = "network/"  # before the names of a network's weights in the run folder of a fit
+_RULES = (
+    Rename(r"((?:transformer|norm|patches)\..*|class_token)", r"\1"),
+    Drop(r"positions\..*", "positions of tubes are worked out, not learned"),
+    Drop(r"(?:distillation_)?head\..*", "the classes of pictures"),
+    Drop(r"pre_logits\..*", "a layer before the classes of pictures"),
+    Drop(r"distillation_token", "TubeViT has the class token alone"),
+)
+
+
+class TubeViTStart(Config):
+    """What becomes of an image ViT; the rest is the ViT's own."""
+
+    tubes: tuple[Tube, ...] = ()
+    """The tubes; none: the published ones, or with `small` its own, joined to the ViT's width."""
+    kernels: Literal["interpolated", "separate"] = "interpolated"
+    """One learned kernel for all tubes, or one for each; with `small` those that it has."""
+    spread: Spread = "even"
+    """Over the frames of a kernel the ViT's is laid out even, each its share, or central."""
+    small: Path | None = None
+    """Run folder of a TubeViT of the ViT's width, or a half or a quarter of it, whose tubes are
+    taken as they were learned."""
+    frozen_layers: int = Field(0, ge=0)
+    """First layers that stay as they are in the ViT, with a gate behind them; see `tubevit`."""
+    pooling: Literal["attention", "class"] = "attention"
+    """The clip's vector: all tokens, weighed alike at first, or the class token."""
+    frames: int = Field(32, ge=1)
+    """Frames of a clip; with `small` those that it has."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """One network of a run folder."""
+
+    config: AnyModel
+    spec: DataSpec
+    state: dict[str, Tensor]
+
+
+def inflate(kernel: Tensor, size: Size, spread: Spread = "even") -> Tensor:
+    """Make a kernel over time of one of a picture: w(t, y, x) = w(y, x) / T, or w(y, x) at T // 2.
+
+    Either way a still clip gives what the picture gave (Carreira & Zisserman 2017, section 2.4;
+    the central frame: Arnab et al. 2021, section 3.4). Another height and width are interpolated
+    with antialiasing, in proportion to the pixels, so that smooth pictures give the same too.
+
+    Parameters
+    ----------
+    kernel
+        (D, C, h, w).
+    size
+        (T, h', w') of the kernel that is wanted.
+    spread
+        Over all frames alike, or on the central one.
+
+    Returns
+    -------
+    Tensor
+        (D, C, T, h', w').
+    """
+    t, h, w = size
+    plane = kernel
+    if kernel.shape[2:] != (h, w):
+        plane = functional.interpolate(kernel, size=(h, w), mode="bilinear", antialias=True)
+        plane = plane * (math.prod(kernel.shape[2:]) / (h * w))
+    if spread == "even":
+        return plane.unsqueeze(2).repeat(1, 1, t, 1, 1) / t
+    out = plane.new_zeros(*plane.shape[:2], t, h, w)
+    out[:, :, t // 2] = plane
+    return out
+
+
+def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> Imported:
+    """Return a TubeViT with the transformer of an image ViT.
+
+    Its kernels are the ViT's, inflated; or, scaling up (Piergiovanni et al. 2023, section 3.4),
+    those of a smaller TubeViT. Where that is narrower, each tube joins 2 or 4 neighbours to the
+    ViT's width: over time if it lasts, else over space, and 4 over space.
+
+    Parameters
+    ----------
+    path
+        Run folder of a ViT, imported or fitted.
+    options
+        Those of `TubeViTStart`.
+
+    Raises
+    ------
+    CheckpointError
+        If the networks are not of these kinds, or do not fit each other.
+    """
+    chosen = TubeViTStart.parse(options or {}, where="import tubevit_start")
+    vit = _read(Path(path))
+    if not isinstance(vit.config, ViTConfig) or vit.config.norm != "pre":
+        raise CheckpointError(f"{path}: holds no 'vit' with norm=pre. Import one first.")
+    if not vit.config.qkv_bias:
+        raise CheckpointError(f"{path}: its attention has no qkv_bias, which a TubeViT has.")
+    made = remap(vit.state, _RULES, where=str(path))
+    kernel, bias = (made.state.pop(f"patches.project.{part}") for part in ("weight", "bias"))
+    if chosen.small is None:
+        spec = replace(vit.spec, clip_frames=chosen.frames, classes={})
+        options_of_tubes: dict[str, Any] = {
+            "tubes": chosen.tubes or PUBLISHED_TUBES,
+            "kernels": chosen.kernels,
+        }
+        tubes = _inflated(kernel, bias, options_of_tubes["tubes"], chosen)
+        dropped = made.dropped
+    else:
+        kernels = {f"patches.project.{part}": "the tubes of `small` stand instead"
+                   for part in ("weight", "bias")}  # fmt: skip
+        spec, options_of_tubes, tubes = _taken(_read(chosen.small), vit.config.width, chosen)
+        dropped = made.dropped | kernels
+    config = _config(vit.config, options_of_tubes, chosen)
+    state = {**made.state, **tubes}
+    state.setdefault("class_token", torch.zeros(1, 1, config.width))
+    if config.pooling == "attention":
+        state["pool.score.weight"] = torch.zeros(1, config.width)
+    if config.frozen_layers:
+        state["gate"] = torch.zeros(1)
+    return Imported(config, spec, state, dropped)
+
+
+def _config(vit: ViTConfig, tubes: Mapping[str, Any], chosen: TubeViTStart) -> TubeViTConfig:
+    same = ("width", "depth", "heads", "mlp_ratio", "norm_eps", "gelu", "pixel_mean", "pixel_std")
+    return TubeViTConfig(
+        **{name: getattr(vit, name) for name in same},
+        **tubes,
+        pooling=chosen.pooling,
+        frozen_layers=chosen.frozen_layers,
+    )
+
+
+def _inflated(
+    kernel: Tensor, bias: Tensor, tubes: tuple[Tube, ...], chosen: TubeViTStart
+) -> dict[str, Tensor]:
+    """Return the weights of tubes that begin as the patches of the ViT."""
+    if any(tube.n_joined > 1 for tube in tubes):
+        raise CheckpointError(
+            "joined boxes have fewer channels than the ViT's patches. Give small=RUN, a TubeViT "
+            "that learned them, or tubes without 'joined'."
+        )
+    learned = tubes if chosen.kernels == "separate" else tubes[:1]
+    weights = [inflate(kernel, tube.kernel, chosen.spread) for tube in learned]
+    return {f"tubes.kernels.weights.{i}": weight for i, weight in enumerate(weights)} | {
+        f"tubes.kernels.biases.{i}": bias.clone() for i in range(len(tubes))
+    }
+
+
+def _taken(
+    small: _Network, width: int, chosen: TubeViTStart
+) -> tuple[DataSpec, dict[str, Any], dict[str, Tensor]]:
+    """Return spec, options and weights of tubes that a smaller TubeViT learned."""
+    if not isinstance(small.config, TubeViTConfig):
+        raise CheckpointError(f"{chosen.small}: holds no 'tubevit'. Give one as small=RUN.")
+    factor, rest = divmod(width, small.config.width)
+    if rest or factor not in (1, 2, 4):
+        raise CheckpointError(
+            f"{chosen.small}: its width of {small.config.width} is not {width}, nor a half or a "
+            "quarter of it. Train the small TubeViT at such a width."
+        )
+    tubes = chosen.tubes or tuple(_joined(tube, factor) for tube in small.config.tubes)
+    wanted = [(t.kernel, t.n_joined * factor) for t in small.config.tubes]
+    if [(tube.kernel, tube.n_joined) for tube in tubes] != wanted:
+        raise CheckpointError(
+            f"{chosen.small}: learned kernels {[kernel for kernel, _ in wanted]}, which are to be "
+            f"joined {[joined for _, joined in wanted]} at a time. Give such tubes, or none."
+        )
+    same = ("kernels", "rescale", "tau")
+    options = {name: getattr(small.config, name) for name in same} | {"tubes": tubes}
+    state = {name: value for name, value in small.state.items() if name.startswith("tubes.")}
+    return replace(small.spec, classes={}), options, state
+
+
+def _joined(tube: Tube, factor: int) -> Tube:
+    """Return the tube with `factor` times as many boxes a token."""
+    along = {1: (1, 1, 1), 2: (1, 1, 2) if tube.is_flat else (2, 1, 1), 4: (1, 2, 2)}[factor]
+    joined = tuple(old * new for old, new in zip(tube.joined, along, strict=True))
+    return Tube.parse({**tube.to_dict(), "joined": joined}, where="small")
+
+
+class _Stored(Config):
+    """What config.yaml of a run folder holds of its model."""
+
+    model: AnyModel
+    """The model's options."""
+
+
+def _read(folder: Path) -> _Network:
+    """Read the one network of a run folder, imported or fitted."""
+    run = load_run(folder)
+    config = _Stored.parse({"model": run.config.get("model")}, where=str(folder)).model
+    fits = {name.partition(":")[0] for name in run.state if ":" in name}
+    if len(fits) > 1:
+        raise CheckpointError(
+            f"{folder}: holds the networks of several folds ({', '.join(sorted(fits))}). "
+            "Give a run of one fold."
+        )
+    inside = {name.partition(":")[2] or name: value for name, value in run.state.items()}
+    if fits:
+        inside = {name.removeprefix(_FIT): value for name, value in inside.items()
+                  if name.startswith(_FIT)}  # fmt: skip
+    return _Network(config, run.spec, inside)
