@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainreel.data.samples import Trials
 from brainreel.evaluate.identify import identify_pictures
-from brainreel.evaluate.parts import Float64, Measured, resampled_means
+from brainreel.evaluate.parts import Float64, Measured, card_of, resampled_means
+from brainreel.evaluate.scorecard import Scorecard
 from brainreel.metrics.correlation import correlation_similarity
 from brainreel.metrics.images import mse, pixel_correlation, psnr, ssim
-from brainreel.train.predictions import PicturePrediction
+from brainreel.train.fit import FittedRun
+from brainreel.train.predictions import AnyPrediction, PicturePrediction
 from brainreel.train.recipe import ScoringConfig
 
 Score = Callable[[NDArray[np.floating], NDArray[np.floating]], Float64]
@@ -23,6 +28,31 @@ SCORES: dict[str, Score] = {
 }
 # Every prediction against every truth: beyond this many pictures SSIM's null takes minutes.
 MOST_PAIRED_SSIM = 128
+
+
+def score_trials(
+    run: FittedRun, predictions: Sequence[AnyPrediction], home: Path
+) -> list[Scorecard]:
+    """Return one card for each split."""
+    pictures = [item for item in predictions if isinstance(item, PicturePrediction)]
+    scoring = run.config.scoring
+    splits = list(dict.fromkeys(item.split for item in pictures))
+    cards = []
+    for split in splits:
+        folds = [item for item in pictures if item.split == split]
+        scores = score_pictures(folds, scoring, run.config.seed)
+        prefix = f"{split}:" if len(splits) > 1 else ""
+        cards.append(card_of("", scores, level=scoring.level, prefix=prefix))
+    return cards
+
+
+def trials_facts(trials: Trials) -> dict[str, Any]:
+    """Return who was scored, on what."""
+    return {
+        "people": [trials.subject],
+        "n_trials": len(trials.voxels),
+        "n_voxels": int(trials.voxels.shape[1]),
+    }
 
 
 def score_pictures(
