@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainreel.checkpoints.flax_files import read_flax
 from brainreel.checkpoints.store import load_weights
 from brainreel.checkpoints.torch_files import read_torch
 from brainreel.errors import CheckpointError, DataError, did_you_mean
@@ -21,6 +23,8 @@ _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "model.safetensors.index.json"
 # Where training scripts keep the weights beside the optimiser and the like.
 _INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "module", "net")
+# What Flax calls its files: the step, and no suffix.
+_FLAX = re.compile(r"checkpoint(_\d+)?")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -31,7 +35,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     path
         `.safetensors`; a Hugging Face folder with model.safetensors (whole or in shards) or
         pytorch_model.bin; `.npz`; a PyTorch file (`.pt`, `.pth`, `.bin`, `.ckpt`) of tensors and
-        plain values. In a PyTorch file the weights may lie beside an optimiser.
+        plain values; Flax's `.msgpack` or `checkpoint_1000`, names joined by `/`. In a PyTorch
+        file the weights may lie beside an optimiser.
 
     Raises
     ------
@@ -43,8 +48,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         state = _read_folder(path)
     elif not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder of weights.")
-    elif path.suffix in _READERS:
-        state = _READERS[path.suffix](path)
+    elif (kind := ".msgpack" if _FLAX.fullmatch(path.name) else path.suffix) in _READERS:
+        state = _READERS[kind](path)
     else:
         known = ", ".join(_READERS)
         raise CheckpointError(
@@ -140,5 +145,6 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 _READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     ".safetensors": load_weights,
     ".npz": _read_npz,
+    ".msgpack": read_flax,
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".pyth"), _read_torch),
 }
