@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from brainreel.data.augment import resized
 from brainreel.data.clip_times import Place, Span, frame_numbers, plan_times
@@ -70,7 +71,9 @@ class Decoder:
 
     def frames(self, item: Item, info: FilmInfo, times: Sequence[Fraction], size: Size) -> UInt8:
         """Return the (F, 3, H, W) frames at film times."""
-        return read_frames(item.path, times, size, info=info)
+        # Beside other processes that read, more threads would only get in each other's way.
+        n_threads = 1 if get_worker_info() else None
+        return read_frames(item.path, times, size, info=info, n_threads=n_threads)
 
     def sound(self, item: Item, info: FilmInfo, span: Span, rate: int) -> Float32:
         """Return the samples of a span."""

@@ -33,6 +33,7 @@ Colour = Literal["rgb", "grey"]
 
 # Times further apart than this are reached by a jump to a key frame, nearer ones by decoding on.
 JUMP_S = 4
+FIRST_JUMP_S = Fraction(1, 2)
 # Only these containers index every frame; in others a frame found by a jump may bear a wrong stamp.
 _INDEXED = ("mp4", "matroska")
 _FORMATS = {"rgb": "rgb24", "grey": "gray"}
@@ -46,6 +47,7 @@ def read_frames(
     *,
     colour: Colour = "rgb",
     info: FilmInfo | None = None,
+    n_threads: int | None = None,
 ) -> UInt8:
     """Read the frames on screen at given film times.
 
@@ -66,6 +68,8 @@ def read_frames(
         `"rgb"` for three channels, `"grey"` for one (luma).
     info
         What is known of the film, where it was asked before; None to probe it.
+    n_threads
+        Threads that decode; None for as many as FFmpeg takes. 1 where several processes read.
 
     Returns
     -------
@@ -81,7 +85,8 @@ def read_frames(
     height, width = _size_of(info, size)
     frames = np.empty((len(times), 3 if colour == "rgb" else 1, height, width), np.uint8)
     order = sorted(range(len(times)), key=times.__getitem__)
-    found = iter_frames(path, [times[i] for i in order], size, colour=colour, info=info)
+    sorted_times = [times[i] for i in order]
+    found = iter_frames(path, sorted_times, size, colour=colour, info=info, n_threads=n_threads)
     for index, frame in zip(order, found, strict=True):
         frames[index] = frame
     return frames
@@ -94,6 +99,7 @@ def iter_frames(
     *,
     colour: Colour = "rgb",
     info: FilmInfo | None = None,
+    n_threads: int | None = None,
 ) -> Iterator[UInt8]:
     """Yield the (C, H, W) uint8 frames of `read_frames` one by one, for times that never fall."""
     info = info or probe_film(path)
@@ -101,7 +107,7 @@ def iter_frames(
     _check_times(info, times)
     convert = _Converter(_size_of(info, size), colour)
     last_frame, last_picture = None, np.empty(0, np.uint8)
-    with _Decoder(info) as decoder:
+    with _Decoder(info, n_threads) as decoder:
         for time in times:
             frame = decoder.shown_at(time)
             if frame is not last_frame:
@@ -151,8 +157,8 @@ class _Converter:
 class _Decoder:
     """Walks through a film's frames forwards, by decoding on or by jumping to key frames."""
 
-    def __init__(self, info: FilmInfo) -> None:
-        self.info = info
+    def __init__(self, info: FilmInfo, n_threads: int | None) -> None:
+        self.info, self.n_threads = info, n_threads
         self.files = ExitStack()
         self.shown: Any = None
         self.following: Any = None
@@ -170,6 +176,8 @@ class _Decoder:
         # Frame threads pay off on large pictures; on small ones they only add hand-overs.
         large = self.info.height * self.info.width > 256 * 256
         self.stream.thread_type = "AUTO" if large else "SLICE"
+        if self.n_threads:
+            self.stream.codec_context.thread_count = self.n_threads
         self.frames = self.container.decode(self.stream)
         self.following = self._next()
 
@@ -200,7 +208,9 @@ class _Decoder:
         """Return the last frame stamped at or before a film time; times must not fall."""
         ticks = self.stream.time_base
         stamp = math.floor((time + self.info.start_s) / ticks)
-        far = self.following is not None and (stamp - self.following.pts) * ticks > JUMP_S
+        # Before anything was asked for, a jump loses nothing that was decoded.
+        least = JUMP_S if self.shown else FIRST_JUMP_S
+        far = self.following is not None and (stamp - self.following.pts) * ticks > least
         if far and any(name in self.container.format.name for name in _INDEXED):
             self._jump(stamp)
         while self.following is not None and self.following.pts <= stamp:
