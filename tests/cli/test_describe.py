@@ -14,8 +14,10 @@ from brainreel.train.recipe import RunConfig, read_recipe, recipe_names
 def test_everything_is_listed_with_a_line(brainreel):
     told = brainreel("describe").output
     for name in [*things(), *recipe_names()]:
-        (line,) = [line for line in told.splitlines() if line.startswith(f"  {name} ")]
-        assert len(line.split()) > 3, name
+        # A network is listed as a model and as a backbone.
+        lines = [line for line in told.splitlines() if line.startswith(f"  {name} ")]
+        assert lines, name
+        assert all(len(line.split()) > 3 for line in lines), name
 
 
 @pytest.mark.parametrize("name", sorted(things()))
@@ -33,6 +35,17 @@ def test_every_option_of_everything_has_a_meaning(brainreel, name):
         assert kind
         assert len(meaning) > 8, key
         assert " ".join(f"{key}{default} {kind} {meaning}".split()) in flat
+
+
+def test_tubevit_tells_the_tokens_of_each_tube(brainreel):
+    told = brainreel("describe", "tubevit").output
+    assert "Chosen by model.name=tubevit or model.backbone.name=tubevit" in told
+    published, own = told.split("through the default tubes")
+    assert "32 x 224 x 224 pixels through the published tubes" in published
+    counts = [line.split(" = ")[1] for line in published.splitlines() if " = " in line]
+    assert counts == ["98 tokens", "147 tokens", "98 tokens", "196 tokens"]
+    assert "114 tokens and the class token" in own
+    assert "model.tubes.0.kernel" in own
 
 
 def test_a_terminal_of_80_columns_is_enough(brainreel, monkeypatch):

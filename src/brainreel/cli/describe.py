@@ -18,6 +18,7 @@ from brainreel.data.trial_splits import TrialSplitConfig
 from brainreel.errors import ConfigError, did_you_mean
 from brainreel.fmri.prepare import PrepareConfig
 from brainreel.models.backbones import Backbone
+from brainreel.models.base import ModelConfig
 from brainreel.models.catalog import AnyModel
 from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
@@ -60,11 +61,10 @@ def describe(name: str | None) -> None:
 
 def things() -> Mapping[str, tuple[type[BaseModel], str]]:
     """Return all that has options: name -> (config, where its options stand in a recipe)."""
-    found = {
-        name: (config, prefix)
-        for family, prefix in _FAMILIES.values()
-        for name, config in members(family)
-    }
+    found: dict[str, tuple[type[BaseModel], str]] = {}
+    for family, prefix in _FAMILIES.values():
+        for name, config in members(family):
+            found.setdefault(name, (config, prefix))  # a model that is a backbone too is a model
     return found | _PARTS
 
 
@@ -79,7 +79,11 @@ def print_options(name: str, config: type[BaseModel], prefix: str) -> None:
     width = min(console.width, _WIDEST)
     console.print(Text.assemble((name, "bold"), f": {_first_line(config)}"), width=width)
     if prefix and config.model_fields.get("name") and name not in _PARTS:
-        console.print(f"Chosen by {prefix}name={name}", style="dim")
+        ways = [f"{start}name={name}" for family, start in _FAMILIES.values()
+                if config in models_in(family)]  # fmt: skip
+        console.print(f"Chosen by {' or '.join(ways)}", style="dim")
+    for fact in config.facts() if issubclass(config, ModelConfig) else ():
+        console.print(Text(fact), width=width)
     for key, kind, default, meaning in option_rows(config, prefix):
         console.print(
             Text.assemble("\n", (key, "bold"), default, (f"   {kind}", "dim")), width=width
@@ -99,7 +103,8 @@ def option_rows(config: type[BaseModel], prefix: str) -> Iterator[tuple[str, str
             continue
         yield prefix + key, *_of_group(inner, default), meaning
         if len(inner) == 1 and not _is_part(inner[0]):
-            yield from option_rows(inner[0], f"{prefix}{key}.")
+            entry = ".0" * isinstance(default, tuple)
+            yield from option_rows(inner[0], f"{prefix}{key}{entry}.")
 
 
 def _of_group(inner: list[type[BaseModel]], default: Any) -> tuple[str, str]:
@@ -107,6 +112,9 @@ def _of_group(inner: list[type[BaseModel]], default: Any) -> tuple[str, str]:
     for name, (part, _) in _PARTS.items():
         if inner == [part]:
             return f"options: brainreel describe {name}", ""
+    if len(inner) == 1 and isinstance(default, tuple):
+        each = [item.model_dump(mode="json", exclude_defaults=True) for item in default]
+        return "list of groups of options, as follows", f"={to_flow(each)}"
     if len(inner) == 1:
         return "a group of options, as follows", "=none" * (default is None)
     names = " | ".join(str(config.model_fields["name"].default) for config in inner)

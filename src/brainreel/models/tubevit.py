@@ -104,8 +104,11 @@ class TubeCount(NamedTuple):
     n_tokens: int
 
     def __str__(self) -> str:
-        kernel, stride, offset, grid = (" x ".join(map(str, part)) for part in self[:4])
-        return f"{kernel} every {stride} from {offset}: {grid} = {self.n_tokens} tokens"
+        kernel, stride, grid = (
+            " x ".join(map(str, p)) for p in (self.kernel, self.stride, self.grid)
+        )
+        start = ", ".join(map(str, self.offset))
+        return f"{kernel} every {stride} from {start}: {grid} = {self.n_tokens} tokens"
 
 
 def tube_tokens(config: TubeViTConfig, spec: DataSpec) -> list[TubeCount]:
