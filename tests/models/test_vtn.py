@@ -70,6 +70,13 @@ def test_it_equals_a_slow_one(n_frames: int) -> None:
         torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_each_layer_may_have_a_window_of_its_own() -> None:
+    model = vtn(window=[2, 6, 0], depth=3, pooling="mean")
+    assert [block.attention.reach for block in model.temporal.transformer.blocks] == [1, 3, 0]
+    with pytest.raises(ConfigError, match="window has 2 lengths for a depth of 3"):
+        vtn(window=[2, 6], depth=3)
+
+
 def test_the_features_of_a_clip_are_those_of_its_embedded_frames() -> None:
     model, frames = vtn(), noise(2, 5, 3, 8, 8)
     numbers = torch.tensor([[0], [4]]) + torch.arange(5)

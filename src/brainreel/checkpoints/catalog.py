@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainreel.checkpoints.from_vit import ViTImport, read_vit
+from brainreel.checkpoints.from_vtn import VTNImport, read_vtn
 from brainreel.checkpoints.imported import Imported
 from brainreel.config import Config
 
@@ -33,4 +34,5 @@ class Origin:
 
 ORIGINS: dict[str, Origin] = {
     "vit": Origin("ViT and DeiT (timm, Hugging Face), AST (Hugging Face)", read_vit, ViTImport),
+    "vtn": Origin("VTN (SlowFast)", read_vtn, VTNImport),
 }

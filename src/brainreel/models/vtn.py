@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from functools import partial
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from brainreel.errors import DataError
@@ -20,6 +19,9 @@ from brainreel.models.frame_backbones import FrameBackbone
 from brainreel.models.stimulus import StimulusConfig, StimulusNetwork, need_frame_shape
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec, check_shape
+
+Window = Annotated[int, Field(ge=0)]
+Windows = Window | tuple[Window, ...]
 
 
 class VTNConfig(StimulusConfig):
@@ -34,8 +36,9 @@ class VTNConfig(StimulusConfig):
     """Attention heads over time (12 as published); the frame's width must be a multiple."""
     mlp_ratio: float = Field(2.0, gt=0)
     """Width of the feed-forward layer over that of a token (4 as published)."""
-    window: int = Field(32, ge=0)
-    """Frames that a frame sees, half of them to each side; 32 in the paper, 18 as released."""
+    window: Windows = 32
+    """Frames that a frame sees, half of them to each side; 32 in the paper, 18 as released. One
+    number, or one a layer."""
     positions: Literal["learned", "sincos"] = "learned"
     """When a frame is: a learned vector per frame number, or sin-cos codes without an end."""
     max_positions: int = Field(288, ge=3)
@@ -56,6 +59,15 @@ class VTNConfig(StimulusConfig):
     """Keep the frame backbone as it is: no gradient, no dropout, and little memory."""
     frames_at_once: int = Field(32, ge=1)
     """Frames that the backbone takes at once where no gradient is kept; bounds the memory."""
+
+    @model_validator(mode="after")
+    def _one_window_a_layer(self) -> Self:
+        if isinstance(self.window, tuple) and len(self.window) != self.depth:
+            raise ValueError(
+                f"window has {len(self.window)} lengths for a depth of {self.depth}; "
+                "give one number, or one a layer"
+            )
+        return self
 
     def build(self, spec: DataSpec) -> VTN:
         """Return the network for frames of `spec.frame_shape`."""
@@ -170,8 +182,13 @@ class FrameAttention(nn.Module):
             attention_dropout=config.attention_dropout,
         )
         by_class = config.pooling == "class"
-        attention = partial(WindowAttention, window=config.window)
-        self.transformer = Transformer(options, config.depth - by_class, attention=attention)
+        given = config.window
+        windows = iter(given if isinstance(given, tuple) else (given,) * config.depth)
+        self.transformer = Transformer(
+            options,
+            config.depth - by_class,
+            attention=lambda block: WindowAttention(block, next(windows)),
+        )
         self.last = Block(options) if by_class else None
 
     def forward(
