@@ -17,15 +17,16 @@ from brainreel.data.samples import Series
 from brainreel.data.strips import WindowsConfig
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments
+from brainreel.models.base import ModelConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.shapes import DataSpec
+from brainreel.train.begin import NETWORK
 from brainreel.train.losses import LossName
 from brainreel.train.predictions import Prediction, bold_prediction
+from brainreel.train.stored_backbone import settled_backbone
 from brainreel.train.supervised import build_network, fit_supervised, predict_supervised
 from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import predict_device
-
-_NETWORK = "network/"
 
 
 class SupervisedConfig(TaskConfig):
@@ -41,6 +42,16 @@ class SupervisedConfig(TaskConfig):
     """How films are cut into windows."""
     cache: Path | None = None
     """Folder of decoded frames and sound, kept for later runs; none: in the folder of the fold."""
+    backbone_from: Path | None = None
+    """Run folder of an import, or of a fit, whose weights the backbone begins with; its head is
+    dropped, and options of model.backbone that are not given are taken from there."""
+
+    def settled(self, model: ModelConfig) -> ModelConfig:
+        """Return the model with the backbone that lies in `backbone_from`."""
+        if self.backbone_from is None or not isinstance(model, EncodingConfig):
+            return model
+        backbone = settled_backbone(model.backbone, self.backbone_from, key="model.backbone")
+        return model.model_copy(update={"backbone": backbone})
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
@@ -59,8 +70,9 @@ class SupervisedConfig(TaskConfig):
             seed=job.seed,
             loss=self.loss,
             start=network_state(job.start),
+            backbone_from=self.backbone_from,
         )
-        state: State = {_NETWORK + name: value.numpy() for name, value in weights.items()}
+        state: State = {NETWORK + name: value.numpy() for name, value in weights.items()}
         for who, moments in data.moments.items():
             state[f"{who}/bold_mean"] = moments.mean.astype(np.float32)
             state[f"{who}/bold_std"] = moments.std.astype(np.float32)
@@ -84,6 +96,10 @@ class SupervisedConfig(TaskConfig):
                 predictions.append(bold_prediction(series, job.fold, segments, values, measured))
         return predictions
 
+    def protocol(self) -> dict[str, Any]:
+        """Return where the backbone's weights come from."""
+        return {} if self.backbone_from is None else {"backbone_from": str(self.backbone_from)}
+
     def data(self, job: Job) -> FilmModule:
         """Return the windows of the job's fold."""
         cache = self.cache or job.folder / "frames"
@@ -100,9 +116,9 @@ class SupervisedConfig(TaskConfig):
 def network_state(state: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     """Return the network's own weights from the state of a fit."""
     return {
-        name.removeprefix(_NETWORK): torch.tensor(value)
+        name.removeprefix(NETWORK): torch.tensor(value)
         for name, value in state.items()
-        if name.startswith(_NETWORK)
+        if name.startswith(NETWORK)
     }
 
 

@@ -83,7 +83,7 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
     LeakError
         If a stage trains on what the last one tests on.
     """
-    folder = Path(folder)
+    folder, config = Path(folder), config.settled()
     data = config.resolved_stages()[-1].data.open()
     _claim(folder, config, resume)
     try:

@@ -105,6 +105,16 @@ class RunConfig(Config):
             for stage in self.stages
         )
 
+    def settled(self) -> RunConfig:
+        """Return the run with the model's options that weights on disk decide filled in."""
+        if not self.stages:
+            return self.model_copy(update={"model": self.task.settled(self.model)})
+        stages = tuple(
+            own.model_copy(update={"model": stage.task.settled(stage.model)})
+            for own, stage in zip(self.stages, self.resolved_stages(), strict=True)
+        )
+        return self.model_copy(update={"stages": stages})
+
 
 def recipe_names() -> list[str]:
     """Return the names of the shipped recipes."""

@@ -18,6 +18,7 @@ from brainreel.models.encoding import EncodingConfig, EncodingModel
 from brainreel.train.learning import LearningTask
 from brainreel.train.losses import LOSSES, LossName, SumAndCount, correlation
 from brainreel.train.optim import OptimConfig
+from brainreel.train.stored_backbone import load_backbone
 from brainreel.train.trainer import TrainerConfig, fit_network, own_randomness
 
 Float32 = NDArray[np.float32]
@@ -65,6 +66,7 @@ def fit_supervised(
     seed: int,
     loss: LossName = "mse",
     start: Mapping[str, Tensor] | None = None,
+    backbone_from: Path | None = None,
 ) -> dict[str, Tensor]:
     """Train an encoding model on one fold and return its weights.
 
@@ -84,6 +86,8 @@ def fit_supervised(
         `"mse"` of z-scored BOLD, or `"correlation"` (1 - r within windows).
     start
         Weights to begin with, all or some; names that are not there are drawn anew.
+    backbone_from
+        Run folder whose weights the backbone begins with, where `start` has none.
 
     Returns
     -------
@@ -91,11 +95,16 @@ def fit_supervised(
         Name to tensor.
     """
     network = build_network(model, data, seed)
+    begun: dict[str, float] = {}
+    if backbone_from is not None:
+        begun = load_backbone(
+            network, model.backbone, backbone_from, data.fold.name, part="backbone"
+        )
     if start:
         network.load_state_dict(dict(start), strict=False)
     settings = [item.to_dict() for item in (model, optim, data.config)]
     sources = {"data": dict(data.series.sources), "fold": str(data.fold)}
-    begun = {name: value.double().sum().item() for name, value in (start or {}).items()}
+    begun |= {name: value.double().sum().item() for name, value in (start or {}).items()}
     told = [settings, trainer.decisive(), data.spec.to_json(), sources, seed, loss, begun]
     return fit_network(
         SupervisedTask(network, optim, loss),

@@ -70,6 +70,10 @@ class TaskConfig(Config):
                     f"task '{self.name}' cannot use {kind} '{given}'; it uses {' or '.join(known)}"
                 )
 
+    def settled(self, model: ModelConfig) -> ModelConfig:
+        """Return the model's options with those filled in that the task's files decide."""
+        return model
+
     @abstractmethod
     def fit(self, job: Job) -> State:
         """Learn from the training part of the job's fold alone; return the weights."""
