@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -27,6 +28,42 @@ def test_tokens_equal_a_loop_over_patches(size: tuple[int, ...], patch: tuple[in
     got = layer(x)
     assert got.shape == (3, layer.n_tokens, 8)
     torch.testing.assert_close(got, torch.stack(expected, dim=1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "stride"),
+    [((23, 12), (4, 5), (3, 2)), ((7,), (3,), (1,)), ((3, 9), (4, 4), (2, 3))],
+)
+def test_overlapping_tokens_equal_a_loop(
+    size: tuple[int, ...], patch: tuple[int, ...], stride: tuple[int, ...]
+) -> None:
+    layer = PatchTokens(2, size, patch, 8, stride)
+    x = torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(0))
+    # What is smaller than a patch is filled up with zeros.
+    padded = torch.zeros(3, 2, *(max(n, p) for n, p in zip(size, patch, strict=True)))
+    padded[(slice(None), slice(None), *(slice(0, n) for n in size))] = x
+    starts = [
+        range(0, n - p + 1, s) for n, p, s in zip(padded.shape[2:], patch, stride, strict=True)
+    ]
+    assert layer.counts == tuple(len(each) for each in starts)
+    expected = []
+    for first in itertools.product(*starts):
+        window = tuple(slice(i, i + p) for i, p in zip(first, patch, strict=True))
+        cut = padded[(slice(None), slice(None), *window)].flatten(1)
+        expected.append(cut @ layer.project.weight.flatten(1).T + layer.project.bias)
+    torch.testing.assert_close(layer(x), torch.stack(expected, dim=1), rtol=1e-5, atol=1e-6)
+
+
+def test_ast_has_as_many_tokens_as_published() -> None:
+    assert PatchTokens(1, (1024, 128), (16, 16), 4, (10, 10)).counts == (101, 12)
+    assert PatchTokens(1, (800, 128), (16, 16), 4).n_tokens == 400
+
+
+def test_a_stride_that_leaves_gaps_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stride of \(5, 2\) leaves gaps between patches of"):
+        PatchTokens(1, (8, 8), (4, 4), 4, (5, 2))
+    with pytest.raises(ConfigError, match=r"stride of \(0, 2\)"):
+        PatchTokens(1, (8, 8), (4, 4), 4, (0, 2))
 
 
 def test_a_wrong_size_names_the_axis() -> None:

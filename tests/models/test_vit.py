@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from brainreel.errors import DataError, ShapeError
+from brainreel.errors import ConfigError, DataError, ShapeError
+from brainreel.layers.clip import Clip
 from brainreel.layers.tokens import grid_centres, sincos_positions
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.vit import ViTConfig
@@ -67,3 +68,41 @@ def test_data_without_film_is_refused(config: ViTConfig | PixelsConfig) -> None:
         config.build(DataSpec())
     with pytest.raises(ShapeError, match="frames has 9 along axis H"):
         config.build(spec(3, 8, 8)).embed(torch.zeros(1, 3, 9, 8))
+
+
+def test_deit_averages_two_heads_over_the_frames_of_a_clip() -> None:
+    config = ViTConfig(width=16, heads=2, patch=(4, 8), pooling="distilled", positions="learned")
+    net = config.build(DataSpec(frame_shape=(1, 8, 8), classes={"verb": 2, "noun": 3})).eval()
+    clip = Clip(frames=pictures(2, 3, 1, 8, 8))
+    tokens = net.encode(net.scale(clip.frames.flatten(0, 1)))
+    assert tokens.shape == (6, 2 + 2, 16)
+    means = tokens.reshape(2, 3, 4, 16).mean(1)
+    expected = (net.head(means[:, 0]) + net.distillation_head(means[:, 1])) / 2
+    torch.testing.assert_close(net(clip), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(net.features(clip), means[:, :2].mean(1), rtol=1e-5, atol=1e-6)
+    bare = config.build(spec(1, 8, 8))
+    assert bare.distillation_head is None
+    assert bare(clip).shape == (2, 16)
+
+
+def test_the_class_token_read_alone_is_that_of_all_tokens() -> None:
+    net = ViTConfig(width=16, heads=2, patch=4, pooling="class").build(spec(1, 8, 8)).eval()
+    x = pictures(2, 1, 8, 8)
+    torch.testing.assert_close(net.embed(x), net.encode(net.scale(x))[:, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_pre_logits_are_a_tanh_of_the_token() -> None:
+    config = ViTConfig(width=16, heads=2, patch=4, pooling="class", pre_logits=5)
+    net = config.build(DataSpec(frame_shape=(1, 8, 8), classes={"label": 3})).eval()
+    x = pictures(2, 1, 8, 8)
+    token = net.encode(net.scale(x))[:, 0]
+    expected = torch.tanh(token @ net.pre_logits[0].weight.T + net.pre_logits[0].bias)
+    assert net.width == 5
+    torch.testing.assert_close(net.embed(x), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(net(Clip(frames=x[:, None])), net.head(expected))
+
+
+@pytest.mark.parametrize("patch", [0, (4, 0), (4, 4, 4)])
+def test_a_patch_that_is_none_is_refused(patch: object) -> None:
+    with pytest.raises(ConfigError, match="patch"):
+        ViTConfig.parse({"patch": patch})

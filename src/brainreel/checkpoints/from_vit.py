@@ -102,7 +102,7 @@ def vit_from_tensors(
     kernel = remapped.state[_KERNEL]
     if kernel.dim() != 4 or remapped.state["positions.table"].dim() != 3:
         raise CheckpointError(f"{where}: patches or positions have another shape than a ViT's.")
-    hears = family == "ast" or "head.0.weight" in remapped.state or _is_ast(told, kernel)
+    hears = family == "ast" or (family == "hugging_face" and _is_ast(told or {}, kernel))
     sizes = told_sizes(told or {}, hears=hears, timm=family != "hugging_face")
     build = _as_ast if hears else _as_vit
     return build(remapped, options, sizes, where)
@@ -139,8 +139,9 @@ def _rules(
     )
 
 
-def _is_ast(told: Mapping[str, Any] | None, kernel: Tensor) -> bool:
-    model = (told or {}).get("model_type")
+def _is_ast(told: Mapping[str, Any], kernel: Tensor) -> bool:
+    """Go by config.json, and without one by the single channel of a spectrogram."""
+    model = told.get("model_type")
     return model == "audio-spectrogram-transformer" or (model is None and kernel.shape[1] == 1)
 
 

@@ -116,7 +116,8 @@ def _read_folder(folder: Path) -> dict[str, Tensor]:
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise CheckpointError(f"{path}: is one array; weights are several, by name.")
             return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
