@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from brainreel.checkpoints.from_tff import read_tff
+from brainreel.data.volume_views import VolumeViews
 from brainreel.errors import CheckpointError
+from brainreel.fmri.bold import VoxelMask
 from brainreel.train.volume_losses import (
     VGGFront,
     absolute_error,
@@ -101,3 +104,19 @@ def test_the_three_losses(golden: Callable[[str], Path]) -> None:
     chosen = given["input.slice_perm"][: config["slices_used"]]
     total, n = perceptual_error(ours, truth, vgg, chosen)
     close(total / n, given["output.perceptual"])
+
+
+def test_both_normalisations(golden: Callable[[str], Path]) -> None:
+    folder = golden("tff_preproc")
+    config = json.loads((folder / "config.json").read_text())
+    given = load_file(folder / "io.safetensors")
+    cut = tuple(
+        slice(*(int(end) if end.strip() else None for end in part.split(":")))
+        for part in config["crop"].strip("[]").split(",")
+    )
+    series = given["input.nifti"][cut].permute(3, 0, 1, 2).numpy()
+    inside = (series != 0).any(axis=0)
+    views = VolumeViews.of(series[:, inside], VoxelMask(inside, np.eye(4)))(series[:, inside])
+    for number, name in enumerate(("global", "per_voxel_as_loaded")):
+        theirs = given[f"output.{name}"].permute(3, 0, 1, 2)
+        close(torch.from_numpy(views[:, number]), theirs)
