@@ -164,10 +164,10 @@ def run_of(tmp_path: Path, given: list[ClassPrediction]) -> FittedRun:
 
 
 def test_cards_say_what_was_not_read_and_what_was_never_trained(tmp_path: Path) -> None:
-    given = [epic(unread=("lost.mp4",))]
+    given = [epic(notes=("given: 1 of 61 test items could not be read.",))]
     (card,) = score_labelled(run_of(tmp_path, given), given, tmp_path)
     assert card.notes == (
-        "1 of 61 test items could not be read and are not scored: lost.mp4.",
+        "given: 1 of 61 test items could not be read.",
         "1 of 7 classes of 'noun' are tested and have no training item, so they cannot be named "
         "right: noun-6.",
     )

@@ -28,6 +28,7 @@ def prediction(**changed: Any) -> ClassPrediction:
         "classes": {"verb": ("open", "close"), "noun": ("door", "tap", "pan")},
         "several": frozenset({"noun"}),
         "unread": ("e.mp4",),
+        "notes": ("one was lost",),
     }
     return ClassPrediction(**{**given, **changed})
 
@@ -45,7 +46,7 @@ def test_it_survives_the_run_folder(tmp_path: Path) -> None:
     assert isinstance(after, ClassPrediction)
     for name in ("scores", "targets", "prior", "n_views"):
         assert np.array_equal(getattr(after, name), getattr(before, name))
-    for name in ("split", "fold", "subject", "items", "classes", "several", "unread"):
+    for name in ("split", "fold", "subject", "items", "classes", "several", "unread", "notes"):
         assert getattr(after, name) == getattr(before, name)
     assert (second.fold, second.unread, second.several) == ("two", (), frozenset())
 

@@ -253,15 +253,8 @@ def _tested(test: LabelTest) -> Mapping[str, Any]:
 
 
 def _notes(folds: Sequence[ClassPrediction], tests: Sequence[LabelTest]) -> list[str]:
-    """Say what could not be read, and which classes were never trained."""
-    notes = []
-    unread = [name for fold in folds for name in fold.unread]
-    if unread:
-        n = len(unread) + sum(len(fold.items) for fold in folds)
-        notes.append(
-            f"{len(unread)} of {n} test items could not be read and are not scored: "
-            f"{_first(unread)}."
-        )
+    """Say what the folds told, and which classes were never trained."""
+    notes = [note for fold in folds for note in fold.notes]
     for test in tests:
         new = (test.targets == 1) & (test.prior == 0)
         names = [name for name, met in zip(test.classes, new.any(axis=0), strict=True) if met]

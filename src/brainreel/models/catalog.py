@@ -10,6 +10,7 @@ from brainreel.models.ast import ASTConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.mbt import MBTConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
+from brainreel.models.pixels import PixelsConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
@@ -20,6 +21,7 @@ AnyModel = Annotated[
     | BandedRidgeConfig
     | PictureRidgeConfig
     | EncodingConfig
+    | PixelsConfig
     | ViTConfig
     | ASTConfig
     | VTNConfig

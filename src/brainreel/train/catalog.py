@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from brainreel.train.classify import ClassifyConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.pictures import PicturesConfig
 
 AnyTask = Annotated[
-    FeatureRidgeConfig | PicturesConfig | SupervisedConfig, Field(discriminator="name")
+    FeatureRidgeConfig | PicturesConfig | SupervisedConfig | ClassifyConfig,
+    Field(discriminator="name"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,8 @@ class ClassPrediction:
         Labels of which an item may have more than one class, or none.
     unread
         Test items that could not be read, and are not scored.
+    notes
+        What a reader of the scores must know, in sentences.
     """
 
     split: str
@@ -56,7 +58,8 @@ class ClassPrediction:
     n_views: NDArray[np.int64]
     classes: Mapping[str, tuple[str, ...]]
     several: frozenset[str] = frozenset()
-    unread: tuple[str, ...] = field(default=())
+    unread: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_classes = sum(len(names) for names in self.classes.values())
@@ -90,6 +93,7 @@ class ClassPrediction:
             "class_names": [name for names in self.classes.values() for name in names],
             "several": sorted(self.several),
             "unread": self.unread,
+            "notes": self.notes,
         }
         return arrays | {name: np.array(list(values), np.str_) for name, values in text.items()}
 
@@ -103,7 +107,7 @@ class ClassPrediction:
         classes: dict[str, list[str]] = {}
         for label, name in zip(own.pop("labels"), own.pop("class_names"), strict=True):
             classes.setdefault(str(label), []).append(str(name))
-        for key in ("items", "unread"):
+        for key in ("items", "unread", "notes"):
             own[key] = tuple(str(name) for name in own[key])
         own["several"] = frozenset(str(name) for name in own["several"])
         return cls(**own, classes={label: tuple(names) for label, names in classes.items()})
