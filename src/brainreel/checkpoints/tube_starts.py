@@ -27,6 +27,7 @@ from brainreel.shapes import DataSpec
 
 Spread = Literal["even", "central"]
 _FIT = "network/"  # before the names of a network's weights in the run folder of a fit
+_PATCHES = "patches.project."
 _RULES = (
     Rename(r"((?:transformer|norm|patches)\..*|class_token)", r"\1"),
     Drop(r"positions\..*", "positions of tubes are worked out, not learned"),
@@ -41,8 +42,9 @@ class TubeViTStart(Config):
 
     tubes: tuple[Tube, ...] = ()
     """The tubes; none: the published ones, or with `small` its own, joined to the ViT's width."""
-    kernels: Literal["interpolated", "separate"] = "interpolated"
-    """One learned kernel for all tubes, or one for each; with `small` those that it has."""
+    kernels: Literal["interpolated", "separate"] = "separate"
+    """A kernel for each tube, of which that of a flat one is the ViT's; or one learned kernel for
+    all, smoother and of another scale in the flat one. With `small` those that it has."""
     spread: Spread = "even"
     """Over the frames of a kernel the ViT's is laid out even, each its share, or central."""
     small: Path | None = None
@@ -124,21 +126,17 @@ def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> 
     if not vit.config.qkv_bias:
         raise CheckpointError(f"{path}: its attention has no qkv_bias, which a TubeViT has.")
     made = remap(vit.state, _RULES, where=str(path))
-    kernel, bias = (made.state.pop(f"patches.project.{part}") for part in ("weight", "bias"))
+    if _PATCHES + "bias" not in made.state or _PATCHES + "weight" not in made.state:
+        raise CheckpointError(f"{path}: has no patches. Its weights are not whole; import again.")
+    kernel, bias = (made.state.pop(_PATCHES + part) for part in ("weight", "bias"))
+    dropped = dict(made.dropped)
     if chosen.small is None:
-        spec = replace(vit.spec, clip_frames=chosen.frames, classes={})
-        options_of_tubes: dict[str, Any] = {
-            "tubes": chosen.tubes or PUBLISHED_TUBES,
-            "kernels": chosen.kernels,
-        }
-        tubes = _inflated(kernel, bias, options_of_tubes["tubes"], chosen)
-        dropped = made.dropped
+        spec, of_tubes, tubes = _inflated(vit, kernel, bias, chosen)
     else:
-        kernels = {f"patches.project.{part}": "the tubes of `small` stand instead"
-                   for part in ("weight", "bias")}  # fmt: skip
-        spec, options_of_tubes, tubes = _taken(_read(chosen.small), vit.config.width, chosen)
-        dropped = made.dropped | kernels
-    config = _config(vit.config, options_of_tubes, chosen)
+        spec, of_tubes, tubes = _taken(_read(chosen.small), vit.config.width, chosen)
+        why = "the tubes of the small TubeViT stand instead"
+        dropped |= {_PATCHES + part: why for part in ("weight", "bias")}
+    config = _config(vit.config, of_tubes, chosen)
     state = {**made.state, **tubes}
     state.setdefault("class_token", torch.zeros(1, 1, config.width))
     if config.pooling == "attention":
@@ -149,7 +147,7 @@ def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> 
 
 
 def _config(vit: ViTConfig, tubes: Mapping[str, Any], chosen: TubeViTStart) -> TubeViTConfig:
-    same = ("width", "depth", "heads", "mlp_ratio", "norm_eps", "gelu", "pixel_mean", "pixel_std")
+    same = ("width", "depth", "heads", "mlp_ratio", "norm_eps", "gelu")
     return TubeViTConfig(
         **{name: getattr(vit, name) for name in same},
         **tubes,
@@ -159,19 +157,28 @@ def _config(vit: ViTConfig, tubes: Mapping[str, Any], chosen: TubeViTStart) -> T
 
 
 def _inflated(
-    kernel: Tensor, bias: Tensor, tubes: tuple[Tube, ...], chosen: TubeViTStart
-) -> dict[str, Tensor]:
-    """Return the weights of tubes that begin as the patches of the ViT."""
+    vit: _Network, kernel: Tensor, bias: Tensor, chosen: TubeViTStart
+) -> tuple[DataSpec, dict[str, Any], dict[str, Tensor]]:
+    """Return spec, options and weights of tubes that begin as the patches of the ViT."""
+    assert isinstance(vit.config, ViTConfig)
+    tubes = chosen.tubes or PUBLISHED_TUBES
     if any(tube.n_joined > 1 for tube in tubes):
         raise CheckpointError(
             "joined boxes have fewer channels than the ViT's patches. Give small=RUN, a TubeViT "
             "that learned them, or tubes without 'joined'."
         )
     learned = tubes if chosen.kernels == "separate" else tubes[:1]
-    weights = [inflate(kernel, tube.kernel, chosen.spread) for tube in learned]
-    return {f"tubes.kernels.weights.{i}": weight for i, weight in enumerate(weights)} | {
-        f"tubes.kernels.biases.{i}": bias.clone() for i in range(len(tubes))
+    state = {
+        f"tubes.kernels.weights.{i}": inflate(kernel, tube.kernel, chosen.spread)
+        for i, tube in enumerate(learned)
+    } | {f"tubes.kernels.biases.{i}": bias.clone() for i in range(len(tubes))}
+    options = {
+        "tubes": tubes,
+        "kernels": chosen.kernels,
+        "pixel_mean": vit.config.pixel_mean,
+        "pixel_std": vit.config.pixel_std,
     }
+    return replace(vit.spec, clip_frames=chosen.frames, classes={}), options, state
 
 
 def _taken(
@@ -193,7 +200,7 @@ def _taken(
             f"{chosen.small}: learned kernels {[kernel for kernel, _ in wanted]}, which are to be "
             f"joined {[joined for _, joined in wanted]} at a time. Give such tubes, or none."
         )
-    same = ("kernels", "rescale", "tau")
+    same = ("kernels", "rescale", "tau", "pixel_mean", "pixel_std")
     options = {name: getattr(small.config, name) for name in same} | {"tubes": tubes}
     state = {name: value for name, value in small.state.items() if name.startswith("tubes.")}
     return replace(small.spec, classes={}), options, state
