@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from brainreel.checkpoints.catalog import ORIGINS
 from brainreel.cli.console import console
 from brainreel.config import models_in, options, to_flow, to_yaml
 from brainreel.data.catalog import DataConfig
@@ -42,6 +43,10 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "stage": (StageConfig, "stages.0."),
     "prepare": (PrepareConfig, ""),
 }
+# What `brainreel import ORIGIN` takes after the file.
+_IMPORTS: dict[str, tuple[type[BaseModel], str]] = {
+    f"import-{name}": (origin.options, "") for name, origin in ORIGINS.items()
+}
 _WIDEST = 100  # longer lines are hard to read
 
 
@@ -65,7 +70,7 @@ def things() -> Mapping[str, tuple[type[BaseModel], str]]:
     for family, prefix in _FAMILIES.values():
         for name, config in members(family):
             found.setdefault(name, (config, prefix))  # a model that is a backbone too is a model
-    return found | _PARTS
+    return found | _PARTS | _IMPORTS
 
 
 def members(family: Any) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -140,6 +145,9 @@ def _print_everything() -> None:
     table.add_row("parts of a run", "")
     for name, (config, _) in _PARTS.items():
         table.add_row(f"  {name}", _first_line(config))
+    table.add_row("origins of weights", "")
+    for name, origin in ORIGINS.items():
+        table.add_row(f"  import-{name}", f"brainreel import {name}: {origin.title}")
     table.add_row("recipes", "")
     for name in recipe_names():
         table.add_row(f"  {name}", str(read_recipe(name).get("title", "")))
