@@ -165,7 +165,7 @@ class TubeKernels(nn.Module):
             matrix = self._stretched(number)
         else:
             patches, matrix = self.stretches[number](patches), _as_matrix(self.learned(number))
-        return functional.linear(patches.flatten(-4), matrix, self.biases[number])
+        return linear(patches.flatten(-4), matrix, self.biases[number])
 
     def train(self, mode: bool = True) -> TubeKernels:
         """Set training or evaluation, and forget the stretched kernels."""
@@ -185,8 +185,10 @@ class TubeKernels(nn.Module):
         state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
         kept = self._kept.get(number)
         if kept is None or kept[0] != state:
-            # Made outside inference mode, it may take part in later gradients of the pixels.
-            with torch.inference_mode(False), torch.no_grad():
+            # Made outside inference mode, it may take part in later gradients of the pixels; outside
+            # autocast, in later calls without.
+            whole = torch.autocast(weight.device.type, enabled=False)
+            with torch.inference_mode(False), torch.no_grad(), whole:
                 kept = self._kept[number] = state, _as_matrix(self.kernel(number))
         return kept[1]
 
