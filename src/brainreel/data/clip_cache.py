@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from brainreel.data.clip_reading import spectrogram
 from brainreel.data.clip_times import Span
+from brainreel.data.clips import ClipsConfig
 from brainreel.data.labelled_samples import Item
 from brainreel.files import digest_json, fingerprint, write_aside
 from brainreel.stimulus.audio import read_sound
@@ -21,6 +23,8 @@ from brainreel.timebase import samples_between
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
 Size = tuple[int, int]
+
+_MEL_BYTES = 256 << 20
 
 
 class CachedMedia:
@@ -41,6 +45,8 @@ class CachedMedia:
         # Paths, not maps: each open map would hold a file handle.
         self._frames: dict[tuple[Path, Size], Path] = {}
         self._sounds: dict[tuple[Path, int], Path] = {}
+        self._mels: dict[tuple[Path, Span], Float32] = {}
+        self._room = _MEL_BYTES
 
     def info(self, item: Item) -> FilmInfo:
         """Return what a film or sound file holds, asked once."""
@@ -57,15 +63,27 @@ class CachedMedia:
         found = [math.floor(time * info.frame_rate_hz) for time in times]
         return np.asarray(stored[np.clip(found, 0, len(stored) - 1)])
 
-    def sound(self, item: Item, info: FilmInfo, span: Span, rate: int) -> Float32:
-        """Return the samples of a span; silence after the sound's end."""
-        key = item.path, rate
+    def mel(self, item: Item, info: FilmInfo, span: Span, clips: ClipsConfig) -> Float32:
+        """Return the (S, M) spectrogram of a clip; the first ones stay in memory.
+
+        Spans that return each epoch (of whole items) are then made once.
+        """
+        known = self._mels.get((item.path, span))
+        if known is None:
+            known = spectrogram(self._samples(item.path, info, span, clips.sample_rate_hz), clips)
+            self._room -= known.nbytes
+            if self._room >= 0:
+                self._mels[item.path, span] = known
+        return known
+
+    def _samples(self, path: Path, info: FilmInfo, span: Span, rate: int) -> Float32:
+        """Return the samples of a span; fewer where the sound ends before it."""
+        key = path, rate
         if key not in self._sounds:
-            self._sounds[key] = self._store_sound(item.path, info, rate)
+            self._sounds[key] = self._store_sound(path, info, rate)
         stored = np.load(self._sounds[key], mmap_mode="r", allow_pickle=False)
         wanted = samples_between(*span, rate)
-        part = np.asarray(stored[wanted.start : wanted.stop])
-        return np.pad(part, (0, len(wanted) - len(part)))
+        return np.asarray(stored[wanted.start : wanted.stop])
 
     def _store_sound(self, path: Path, info: FilmInfo, rate: int) -> Path:
         """Write the whole sound of a file, unless it is there."""

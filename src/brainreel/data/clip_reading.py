@@ -58,8 +58,8 @@ class MediaReader(Protocol):
     def frames(self, item: Item, info: FilmInfo, times: Sequence[Fraction], size: Size) -> UInt8:
         """Return the (F, 3, H, W) frames at film times."""
 
-    def sound(self, item: Item, info: FilmInfo, span: Span, rate: int) -> Float32:
-        """Return the samples of a span."""
+    def mel(self, item: Item, info: FilmInfo, span: Span, clips: ClipsConfig) -> Float32:
+        """Return the (S, M) spectrogram of a clip whose sound is a span."""
 
 
 class Decoder:
@@ -75,9 +75,9 @@ class Decoder:
         n_threads = 1 if get_worker_info() else None
         return read_frames(item.path, times, size, info=info, n_threads=n_threads)
 
-    def sound(self, item: Item, info: FilmInfo, span: Span, rate: int) -> Float32:
-        """Return the samples of a span."""
-        return read_sound(item.path, rate, *span, info=info)
+    def mel(self, item: Item, info: FilmInfo, span: Span, clips: ClipsConfig) -> Float32:
+        """Return the (S, M) spectrogram of a clip whose sound is a span."""
+        return spectrogram(read_sound(item.path, clips.sample_rate_hz, *span, info=info), clips)
 
 
 def read_clips(
@@ -116,10 +116,8 @@ def read_clips(
     heard = clips.hears and info.has_sound
     if not heard and (clips.media == "sound" or not info.has_pictures):
         raise DataError(f"{item.path}: has no {'sound' if clips.hears else 'pictures'}.")
-    sounds: dict[Span, Float32] = {}
-    if heard:
-        for span in {plan.sound for plan in plans}:
-            sounds[span] = _spectrogram(reader.sound(item, info, span, clips.sample_rate_hz), clips)
+    spans = {plan.sound for plan in plans} if heard else set()
+    sounds = {span: reader.mel(item, info, span, clips) for span in spans}
     return [
         RawClip(shown, tuple(frame_numbers(plan.frames, rate)), sounds.get(plan.sound))
         for shown, plan in zip(frames, plans, strict=True)
@@ -159,8 +157,8 @@ def _picture(item: Item, clips: ClipsConfig) -> Tensor:
     return resized(picture, reading_size(clips, size))
 
 
-def _spectrogram(sound: Float32, clips: ClipsConfig) -> Float32:
-    """Return the (S, M) spectrogram of a window; what the item does not fill of it is silent."""
+def spectrogram(sound: Float32, clips: ClipsConfig) -> Float32:
+    """Return the (S, M) spectrogram of a clip's sound; what samples do not fill of it is silent."""
     n_samples = len(samples_between(0, clips.sound_window, clips.sample_rate_hz))
     whole = np.zeros(n_samples, np.float32)
     whole[: len(sound)] = sound[:n_samples]

@@ -67,8 +67,8 @@ def read_classes(path: Path) -> Classes:
     if not order or [number for number, _, _ in order] != list(range(len(order))):
         raise DataError(f"{path}: its classes are not numbered 0, 1, 2 ... each once.")
     names = tuple(name for _, name, _ in order)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise DataError(f"{path}: two classes are called '{twice}'. Give each its own name.")
     numbers = {alias: number for number, _, alias in order if alias}
     # A name that looks like a number wins over the number itself.
@@ -76,8 +76,17 @@ def read_classes(path: Path) -> Classes:
     return Classes(names, by_number | numbers | {n: i for i, n in enumerate(names)}, str(path))
 
 
-def classes_of_rows(label: str, rows: Sequence[Row]) -> Classes:
+def classes_of_rows(label: str, rows: Sequence[Row], *, parted: bool = True) -> Classes:
     """Return the classes that lists name: sorted names, or numbers as they are.
+
+    Parameters
+    ----------
+    label
+        Which label.
+    rows
+        The rows of all lists.
+    parted
+        Whether the parts that the lists tell are those that are trained and tested.
 
     Raises
     ------
@@ -91,16 +100,16 @@ def classes_of_rows(label: str, rows: Sequence[Row]) -> Classes:
         names = tuple(str(n) for n in range(max(int(float(text)) for text in texts) + 1))
     else:
         names = tuple(sorted(texts))
-    trained = _texts(label, (row for row in rows if row.part == "train"))
-    if trained:
-        for row in rows:
-            strange = next((t for t in row.labels.get(label, ()) if t not in trained), None)
-            if strange is not None:
-                raise DataError(
-                    f"{row.where}: the class '{strange}' of '{label}' is in {row.part or 'no part'}"
-                    f" and never in training.{did_you_mean(strange, trained)} If it is right, give "
-                    f"the names of all classes (data.classes.{label})."
-                )
+    held = [row for row in rows if parted and row.part in ("validation", "test")]
+    trained = _texts(label, (row for row in rows if row.part in ("train", "")))
+    for row in held:
+        strange = next((text for text in row.labels.get(label, ()) if text not in trained), None)
+        if strange is not None:
+            raise DataError(
+                f"{row.where}: the class '{strange}' of '{label}' is in {row.part} and never in "
+                f"training.{did_you_mean(strange, trained)} If it is right, give the names of all "
+                f"classes (data.classes.{label})."
+            )
     return Classes(names, {name: i for i, name in enumerate(names)}, f"the classes of '{label}'")
 
 

@@ -53,7 +53,8 @@ class LabelledData(LabelledSource):
             If one file, or a copy of it, is in training and in test.
         """
         sources = [open_source(source) for source in (self, *self.also)]
-        classes = _classes(sources)
+        parted = any(isinstance(split, GivenParts) for split in self.splits)
+        classes = _classes(sources, parted=parted)
         placed = [
             _Placed(row.part, row.name, _item(number, source, row, classes))
             for number, source in enumerate(sources)
@@ -92,7 +93,7 @@ class _Placed:
     item: Item | None
 
 
-def _classes(sources: Sequence[OpenSource]) -> dict[str, Classes]:
+def _classes(sources: Sequence[OpenSource], *, parted: bool) -> dict[str, Classes]:
     """Return the classes of each label over all sources."""
     classes: dict[str, Classes] = {}
     for label in dict.fromkeys(label for source in sources for label in source.labels):
@@ -104,7 +105,10 @@ def _classes(sources: Sequence[OpenSource]) -> dict[str, Classes]:
         if len(files) > 1:
             raise DataError(f"the label '{label}' has two files of class names. Give one.")
         rows = [row for source in sources for row in source.rows]
-        classes[label] = read_classes(files.pop()) if files else classes_of_rows(label, rows)
+        if files:
+            classes[label] = read_classes(files.pop())
+        else:
+            classes[label] = classes_of_rows(label, rows, parted=parted)
     return classes
 
 

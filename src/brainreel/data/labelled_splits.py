@@ -71,10 +71,9 @@ class HeldOutItems(LabelledSplit):
         """Return one fold; what lists said of parts plays no role."""
         side_of: dict[Path, str] = {}
         for files in _shuffled(items, self.seed):
-            n_test, n_validation = (
-                round(self.test * len(files)),
-                round(self.validation * len(files)),
-            )
+            # A class of two files and more is always tested.
+            n_test = max(round(self.test * len(files)), int(len(files) > 1))
+            n_validation = round(self.validation * len(files))
             for place, file in enumerate(files):
                 last = "validation" if place < n_test + n_validation else "train"
                 side_of[file] = "test" if place < n_test else last
