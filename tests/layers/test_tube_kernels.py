@@ -164,6 +164,14 @@ def test_keeping_kernels_leaves_state_gradients_and_copies_alone() -> None:
         torch.testing.assert_close(bank(patches(2).double(), 2).float(), kept, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_kernels_kept_under_autocast_serve_without() -> None:
+    bank, x = kernels().eval(), patches(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert bank(x, 2).dtype == torch.bfloat16
+    torch.testing.assert_close(bank(x, 2), kernels().eval()(x, 2))
+
+
 def test_kernels_made_in_inference_serve_gradients_of_the_pixels() -> None:
     bank = kernels().eval().requires_grad_(False)
     with torch.inference_mode():

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from brainreel.layers.linear import linear
+
 Size = tuple[int, int, int]
 
 # Neighbouring pixels of natural pictures, and pixels of neighbouring frames, correlate about so
@@ -185,8 +187,8 @@ class TubeKernels(nn.Module):
         state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
         kept = self._kept.get(number)
         if kept is None or kept[0] != state:
-            # Made outside inference mode, it may take part in later gradients of the pixels; outside
-            # autocast, in later calls without.
+            # Made outside inference mode, it may take part in later gradients of the pixels, and
+            # outside autocast, in later calls without.
             whole = torch.autocast(weight.device.type, enabled=False)
             with torch.inference_mode(False), torch.no_grad(), whole:
                 kept = self._kept[number] = state, _as_matrix(self.kernel(number))
