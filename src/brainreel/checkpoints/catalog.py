@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainreel.checkpoints.from_mbt import MBTImport, read_mbt
 from brainreel.checkpoints.from_tubevit import TubeViTImport, read_tubevit
 from brainreel.checkpoints.from_vit import ViTImport, read_vit
 from brainreel.checkpoints.from_vtn import VTNImport, read_vtn
@@ -37,6 +38,7 @@ class Origin:
 ORIGINS: dict[str, Origin] = {
     "vit": Origin("ViT and DeiT (timm, Hugging Face), AST (Hugging Face)", read_vit, ViTImport),
     "vtn": Origin("VTN (SlowFast)", read_vtn, VTNImport),
+    "mbt": Origin("MBT (Scenic, JAX)", read_mbt, MBTImport),
     "tubevit": Origin("TubeViT (the PyTorch port)", read_tubevit, TubeViTImport),
     "tubevit_start": Origin(
         "a run folder of a ViT, made into a TubeViT", read_tubevit_start, TubeViTStart

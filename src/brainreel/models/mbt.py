@@ -17,6 +17,7 @@ from brainreel.layers.fusion_transformer import Fusion, FusionOptions, FusionTra
 from brainreel.layers.presence import put_back, rows_alike, senses_there
 from brainreel.layers.rollout import rollout
 from brainreel.layers.transformer import BlockOptions
+from brainreel.models.encoder import Sides, sides
 from brainreel.models.mbt_tokens import SenseTokens, frames_looked_at
 from brainreel.models.stimulus import (
     PictureOptions,
@@ -52,14 +53,14 @@ class MBTConfig(StimulusConfig, PictureOptions, SoundOptions):
     """Attention heads; the width must be a multiple."""
     mlp_ratio: float = Field(2.0, gt=0)
     """Width of the feed-forward layer over that of a token (4 in the published MBT)."""
-    patch: int = Field(8, ge=1)
-    """Side of a square patch of a frame in pixels."""
+    patch: Sides = 8
+    """Sides of a patch of a frame in pixels, (H, W), or one for a square."""
     patch_frames: int = Field(1, ge=1)
     """Frames that a patch goes through; 1 for flat patches, more for tubelets."""
     sampled_frames: int | tuple[int, ...] = 0
     """Look at this many frames of the clip, spread evenly, or at these; 0 for all."""
-    sound_patch: tuple[int, int] = (16, 16)
-    """Steps in time and mel bands of a patch of the spectrogram."""
+    sound_patch: Sides = 16
+    """Steps in time and mel bands of a patch of the spectrogram, or one number for both."""
     pooling: Literal["class", "mean", "max", "sum"] = "class"
     """A class token a sense, or the mean, maximum or sum over the tokens of all senses."""
     representation: int = Field(0, ge=0)
@@ -259,7 +260,7 @@ def _picture_tokens(config: MBTConfig, spec: DataSpec) -> SenseTokens:
     return SenseTokens(
         config.pixel_scale(),
         (spec.clip_frames, *shape),
-        (config.patch_frames, config.patch, config.patch),
+        (config.patch_frames, *sides(config.patch)),
         config.width,
         class_token=config.pooling == "class",
         frames=frames_looked_at(spec.clip_frames, config.sampled_frames),
@@ -270,7 +271,7 @@ def _sound_tokens(config: MBTConfig, spec: DataSpec) -> SenseTokens:
     return SenseTokens(
         config.sound_scale(),
         need_sound_shape(spec, config.name),
-        config.sound_patch,
+        sides(config.sound_patch),
         config.width,
         class_token=config.pooling == "class",
     )
