@@ -180,7 +180,7 @@ def test_missing_senses_and_clips_of_pictures_are_named() -> None:
         run(make("vtn"), {**given, "frames": None})
     with pytest.raises(DataError, match="a window of 2 TRs is shorter than the 3 TRs of a clip"):
         run(make("ast"), film(trs=2))
-    with pytest.raises(ConfigError, match="clip_trs is for networks on clips, and 'vit' looks"):
+    with pytest.raises(ConfigError, match="clip_trs=2 is for networks on clips, and 'vit' looks"):
         EncodingConfig.parse({"backbone": {"name": "vit"}, "clip_trs": 2})
 
 

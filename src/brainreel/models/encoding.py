@@ -15,7 +15,6 @@ from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
 from brainreel.models.sound_backbones import SoundBackbone
-from brainreel.models.stimulus import FrameConfig
 from brainreel.models.tr_features import (
     Summary,
     clip_spec,
@@ -53,11 +52,7 @@ class EncodingConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _pictures_have_no_clips(self) -> Self:
-        if (self.clip_trs or 1) > 1 and isinstance(self.backbone, FrameConfig):
-            raise ValueError(
-                f"clip_trs is for networks on clips, and '{self.backbone.name}' looks at single "
-                "pictures. Leave it at 1, or choose another backbone"
-            )
+        trs_per_clip(self.backbone, self.clip_trs)
         return self
 
     @property
@@ -67,7 +62,7 @@ class EncodingConfig(ModelConfig):
 
     def trs_per_clip(self) -> int:
         """TRs in the clip that a TR's vector is made from."""
-        return self.clip_trs or trs_per_clip(self.backbone)
+        return trs_per_clip(self.backbone, self.clip_trs)
 
     def delay_trs(self, tr_s: float) -> int:
         """TRs before a predicted one whose vectors it is read out from."""

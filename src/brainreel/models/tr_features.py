@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from brainreel.errors import DataError
+from brainreel.errors import ConfigError, DataError
 from brainreel.layers.film_windows import FilmWindows, joined_clips
 from brainreel.models.stimulus import FrameConfig, FrameNetwork, StimulusConfig, StimulusNetwork
 from brainreel.shapes import DataSpec, check_shape
@@ -32,9 +32,21 @@ class EmbedsFrames(Protocol):
         """(B, F, D) vectors, (B, F) numbers in the film, and which are there, to (B, D)."""
 
 
-def trs_per_clip(backbone: StimulusConfig) -> int:
-    """Return the TRs of a clip where none are asked for: 2, or 1 for single pictures."""
-    return 1 if isinstance(backbone, FrameConfig) else 2
+def trs_per_clip(backbone: StimulusConfig, asked: int | None = None) -> int:
+    """Return the TRs of a clip: those asked for, or else 2, and 1 for single pictures.
+
+    Raises
+    ------
+    ConfigError
+        If several are asked for and the network looks at single pictures.
+    """
+    single = isinstance(backbone, FrameConfig)
+    if single and (asked or 1) > 1:
+        raise ConfigError(
+            f"clip_trs={asked} is for networks on clips, and '{backbone.name}' looks at single "
+            "pictures. Leave clip_trs out, or choose another backbone."
+        )
+    return asked or (1 if single else 2)
 
 
 def clip_spec(spec: DataSpec, clip_trs: int) -> DataSpec:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from brainreel.data.samples import Fold, Segment, Series
+from brainreel.data.strips import WindowsConfig
 from brainreel.errors import CheckpointError, DataError
 from brainreel.fmri.normalize import Moments, zscore_voxelwise
+from brainreel.models.backbones import Backbone
 from brainreel.models.base import ModelConfig
+from brainreel.models.stimulus import StimulusConfig
+from brainreel.models.tr_features import Summary, trs_per_clip
 from brainreel.shapes import DataSpec
 from brainreel.train.features import DelayedFeatures, delayed_features
+from brainreel.train.network_space import NetworkSpace, facts_for, network_space
 from brainreel.train.predictions import Prediction, bold_prediction
+from brainreel.train.stored_backbone import check_unseen, load_backbone, settled_backbone
 from brainreel.train.task import Job, State, TaskConfig
+from brainreel.train.trainer import own_randomness, predict_device
 
 Float32 = NDArray[np.float32]
+BACKBONE = "backbone"
+_DIGEST = "backbone/digest"
 
 
 class FeatureRidgeConfig(TaskConfig):
@@ -42,30 +51,91 @@ class FeatureRidgeConfig(TaskConfig):
     out of BOLD (1/128, 0.0078125, unless it was told otherwise); none for BOLD with its slow
     changes, which lose by it."""
     cache: Path | None = None
-    """Folder that keeps the film features for later runs; none keeps nothing."""
+    """Folder that keeps the film features for later runs; none keeps nothing, and those of a
+    backbone in the folder of the fold."""
+    backbone: Backbone | None = None
+    """A network whose features of each TR join as the feature space 'backbone'; without features
+    named, they are the only ones. Its weights are drawn from the seed, unless backbone_from."""
+    backbone_from: Path | None = None
+    """Run folder of an import, or of a fit, that holds a backbone's weights; options of
+    task.backbone that are not given are taken from there."""
+    clip_trs: int | None = Field(None, ge=1)
+    """TRs of film in the clip that the backbone makes a TR's features from; none: 2, or 1 for
+    networks on single pictures."""
+    summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
+    """How the frames of one TR become one vector, for networks on single pictures."""
+    windows: WindowsConfig = WindowsConfig()
+    """How films are cut into TRs for the backbone."""
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
         series = _series(job)
-        return feature_spec(series, self.delayed(series))
+        return feature_spec(series, self.delayed(series, self.spaces(job)))
 
     def fit(self, job: Job) -> State:
         """Fit the training segments of every person."""
-        return fit_feature_ridge(_series(job), job.fold, job.model, self, job.seed)
+        spaces = self.spaces(job)
+        state = fit_feature_ridge(_series(job), job.fold, job.model, self, job.seed, spaces)
+        if BACKBONE in spaces:
+            state[_DIGEST] = _digest(spaces[BACKBONE])
+        return state
 
     def predict(self, job: Job, state: State) -> list[Prediction]:
         """Predict the test segments of every person."""
-        return predict_feature_ridge(_series(job), job.fold, job.model, self, state)
+        spaces = self.spaces(job)
+        if spaces and not np.array_equal(state.get(_DIGEST, ()), _digest(spaces[BACKBONE])):
+            raise CheckpointError(
+                f"fold '{job.fold.name}': the backbone is not the one that the ridge was fitted "
+                "on; its weights or options changed since. Put them back, or fit again into "
+                "another --out."
+            )
+        return predict_feature_ridge(_series(job), job.fold, job.model, self, state, spaces)
 
-    def delayed(self, series: Series) -> DelayedFeatures:
+    def protocol(self) -> dict[str, Any]:
+        """Return where the backbone's weights come from."""
+        return {} if self.backbone_from is None else {"backbone_from": str(self.backbone_from)}
+
+    def spaces(self, job: Job) -> dict[str, NetworkSpace]:
+        """Return the backbone as a feature space, if there is one."""
+        series = _series(job)
+        config: StimulusConfig | None = self.backbone
+        if self.backbone_from is not None:
+            config = settled_backbone(config, self.backbone_from, key="task.backbone")
+        if config is None:
+            return {}
+        clip_trs = trs_per_clip(config, self.clip_trs)
+        facts = facts_for(config, self.windows, float(series.recordings[0].bold.tr_s), clip_trs)
+        with own_randomness(job.seed):
+            network = config.build(facts)
+        if self.backbone_from is not None:
+            check_unseen(self.backbone_from, series)
+            load_backbone(network, config, self.backbone_from, job.fold.name)
+        space = network_space(
+            config,
+            network,
+            self.windows,
+            clip_trs,
+            self.summaries,
+            cache=self.cache or job.folder / "frames",
+            device=predict_device(job.trainer),
+        )
+        return {BACKBONE: space}
+
+    def delayed(
+        self, series: Series, spaces: Mapping[str, NetworkSpace] | None = None
+    ) -> DelayedFeatures:
         """Return the delayed features of every recording."""
+        names = self.features
+        if spaces:
+            names = tuple(dict.fromkeys([*(names or ()), *spaces]))
         return delayed_features(
             series.recordings,
-            self.features,
+            names,
             first_delay_s=self.first_delay_s,
             last_delay_s=self.last_delay_s,
             high_pass_hz=self.high_pass_hz,
             cache=self.cache,
+            spaces=spaces,
         )
 
 
@@ -82,7 +152,12 @@ def feature_spec(series: Series, features: DelayedFeatures) -> DataSpec:
 
 
 def fit_feature_ridge(
-    series: Series, fold: Fold, model: ModelConfig, task: FeatureRidgeConfig, seed: int
+    series: Series,
+    fold: Fold,
+    model: ModelConfig,
+    task: FeatureRidgeConfig,
+    seed: int,
+    spaces: Mapping[str, NetworkSpace] | None = None,
 ) -> State:
     """Fit one ridge per person on the fold's training segments.
 
@@ -99,6 +174,8 @@ def fit_feature_ridge(
         Features and delays.
     seed
         Of the candidates that banded ridge tries, the same for every person.
+    spaces
+        Further feature spaces of films by name.
 
     Returns
     -------
@@ -106,7 +183,7 @@ def fit_feature_ridge(
         `"<subject>/<array>"` -> float32: the arrays of `RidgeWeights`, and `bold_mean` and
         `bold_std` (V,), the moments of the training segments.
     """
-    features = task.delayed(series)
+    features = task.delayed(series, spaces)
     spec = feature_spec(series, features)
     state: State = {}
     for subject in series.subjects:
@@ -137,12 +214,13 @@ def predict_feature_ridge(
     model: ModelConfig,
     task: FeatureRidgeConfig,
     state: Mapping[str, NDArray[np.float32]],
+    spaces: Mapping[str, NetworkSpace] | None = None,
 ) -> list[Prediction]:
     """Predict the fold's test segments of every person from the state that the fit gave.
 
     Predicted and measured BOLD are in units of the training segments' standard deviation.
     """
-    features = task.delayed(series)
+    features = task.delayed(series, spaces)
     spec = feature_spec(series, features)
     predictions = []
     for subject in series.subjects:
@@ -165,6 +243,11 @@ def constant_voxels(state: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
         for key, values in state.items()
         if key.endswith("/bold_std")
     }
+
+
+def _digest(space: NetworkSpace) -> Float32:
+    """Return the 32 bytes of a network's digest as numbers, to be kept among the weights."""
+    return np.frombuffer(bytes.fromhex(space.digest()), np.uint8).astype(np.float32)
 
 
 def _series(job: Job) -> Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from brainreel.stimulus.lowlevel import FEATURE_SPACES, film_features
 from brainreel.timebase import TrGrid
 
 Float32 = NDArray[np.float32]
+Space = Callable[[Path, TrGrid], Float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ def delayed_features(
     last_delay_s: float,
     high_pass_hz: float | None = None,
     cache: Path | None = None,
+    spaces: Mapping[str, Space] | None = None,
 ) -> DelayedFeatures:
     """Return X[t] = the features at t - d for every whole TR d of the delay window, side by side.
 
@@ -70,6 +72,8 @@ def delayed_features(
         BOLD: a signal without them is not explained by features with them. None takes nothing.
     cache
         Folder that keeps film features between runs of the program, or None.
+    spaces
+        Further feature spaces of films by name: (film, grid) -> (T, D).
 
     Raises
     ------
@@ -82,7 +86,8 @@ def delayed_features(
     delays = _delays(recordings, first_delay_s, last_delay_s)
     for key, recording in zip(keys, recordings, strict=True):
         if key not in bands:
-            bands[key] = _bands(recording, _chosen(recording, names), delays, cache)
+            chosen = _chosen(recording, names, spaces or {})
+            bands[key] = _bands(recording, chosen, delays, cache, spaces or {})
             matrix = np.concatenate(list(bands[key].values()), axis=1)
             joined[key] = _filtered(matrix, recording, high_pass_hz)
     sizes = _common_sizes(recordings, [bands[key] for key in keys])
@@ -126,7 +131,9 @@ def _key(recording: Recording) -> tuple[object, ...]:
     return recording.film, recording.bold.grid, carried
 
 
-def _chosen(recording: Recording, names: Sequence[str] | None) -> list[str]:
+def _chosen(
+    recording: Recording, names: Sequence[str] | None, spaces: Mapping[str, Space]
+) -> list[str]:
     """Return the names, each checked to be carried or to be had from the film."""
     if names is None:
         if not recording.features and recording.film is None:
@@ -135,16 +142,21 @@ def _chosen(recording: Recording, names: Sequence[str] | None) -> list[str]:
                 "the data events, words, regressors or films."
             )
         return list(recording.features)
+    of_film = [*FEATURE_SPACES, *spaces] if recording.film is not None else []
     for name in names:
-        if name in recording.features or (name in FEATURE_SPACES and recording.film is not None):
+        if name in recording.features or name in of_film:
             continue
-        known = [*recording.features, *(FEATURE_SPACES if recording.film is not None else ())]
+        known = [*recording.features, *of_film]
         raise DataError(f"{recording.label}: no feature space '{name}'.{did_you_mean(name, known)}")
     return list(names)
 
 
 def _bands(
-    recording: Recording, names: Sequence[str], delays: Sequence[int], cache: Path | None
+    recording: Recording,
+    names: Sequence[str],
+    delays: Sequence[int],
+    cache: Path | None,
+    spaces: Mapping[str, Space],
 ) -> dict[str, Float32]:
     of_film = [name for name in names if name not in recording.features]
     bands = {name: fir_delays(recording.features[name], delays) for name in recording.features}
@@ -153,7 +165,11 @@ def _bands(
         lead = max(0, *delays)
         grid = recording.bold.grid
         longer = TrGrid(grid.tr_s, grid.n_trs + lead, grid.onset_s(-lead))
-        seen = _film_features(recording.film, longer, tuple(of_film), cache)
+        own = [name for name in of_film if name in spaces]
+        plain = tuple(name for name in of_film if name not in spaces)
+        seen = {name: spaces[name](recording.film, longer) for name in own}
+        if plain or not names:
+            seen |= _film_features(recording.film, longer, plain, cache)
         bands |= {name: fir_delays(values, delays)[lead:] for name, values in seen.items()}
     return {name: bands[name] for name in names or bands}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,14 +17,12 @@ from brainreel.data.leaks import check_no_leak
 from brainreel.data.samples import Fold, Series
 from brainreel.data.splits import HoldOutSubject, SeriesSplit
 from brainreel.errors import CheckpointError, DataError, OutputError
-from brainreel.files import digest_json, new_folder, write_text
+from brainreel.files import new_folder, write_text
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
-from brainreel.train.task import Job, State
+from brainreel.train.task import FOLDS, Job, State, folds_digest
 from brainreel.train.trainer import CHECKPOINTS, is_first_process
 
-# Not a name of a file: the digest of the folds beside those of the sources.
-_FOLDS = "folds"
 PACKAGES = ("brainreel", "torch", "lightning", "numpy", "scipy", "nilearn", "himalaya")
 
 
@@ -104,7 +102,7 @@ def _fit_and_save(config: RunConfig, data: Opened, folder: Path) -> FittedRun:
             spec,
             {f"{fold}:{name}": v for fold, state in states.items() for name, v in state.items()},
             versions={name: version(name) for name in PACKAGES},
-            digests={**data.sources, _FOLDS: digest_json([asdict(fold) for fold in data.folds])},
+            digests={**data.sources, FOLDS: folds_digest(data.folds)},
         )
     return FittedRun(config, data, states, folder)
 
@@ -143,12 +141,12 @@ def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -
             f"give its new place as data.path in {folder / CONFIG}."
         )
     data = wanted.open()
-    if digests.get(_FOLDS) != digest_json([asdict(fold) for fold in data.folds]):
+    if digests.get(FOLDS) != folds_digest(data.folds):
         raise DataError(
             f"{folder}: its splits are not those of the fit, so what is called test may have been "
             "trained on. Put them back, or fit again into another --out."
         )
-    known = {name: digest for name, digest in digests.items() if name not in ("weights", _FOLDS)}
+    known = {name: digest for name, digest in digests.items() if name not in ("weights", FOLDS)}
     names = {**known, **data.sources}
     changed = [name for name in names if known.get(name) != data.sources.get(name)]
     if changed:

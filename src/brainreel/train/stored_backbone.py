@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from brainreel.checkpoints.store import CONFIG, load_run
 from brainreel.config import Config, to_flow
-from brainreel.errors import CheckpointError, ConfigError
+from brainreel.data.samples import Series
+from brainreel.errors import CheckpointError, ConfigError, LeakError
 from brainreel.models.backbones import Backbone
 from brainreel.models.catalog import AnyModel
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.stimulus import StimulusConfig
 from brainreel.train.begin import begin_with, read_start
+from brainreel.train.task import FOLDS, folds_digest
 
 # Options that change how a network learns, not what it computes.
 _OF_LEARNING = frozenset(
@@ -94,7 +97,27 @@ def backbone_options(folder: Path) -> StimulusConfig:
     return found
 
 
-def settled_backbone(given: StimulusConfig, folder: Path, *, key: str) -> StimulusConfig:
+def check_unseen(folder: Path, series: Series) -> None:
+    """Refuse a backbone that was fitted on BOLD or films that are now tested.
+
+    Raises
+    ------
+    LeakError
+        If the folder holds an encoding model of the same files, parted in another way.
+    """
+    run = load_run(Path(folder))
+    told = run.config.get("model")
+    if not isinstance(told, Mapping) or told.get("name") != "encoding":
+        return
+    shared = [n for n, digest in series.sources.items() if digest in run.digests.values()]
+    if shared and run.digests.get(FOLDS) != folds_digest(series.folds):
+        raise LeakError(
+            f"{folder}: its network was fitted on the same data ({shared[0]}) with other splits, "
+            "so it may have been trained on what is tested here. Fit it with the same data.splits."
+        )
+
+
+def settled_backbone(given: StimulusConfig | None, folder: Path, *, key: str) -> StimulusConfig:
     """Return a backbone's options as the weights in a folder want them.
 
     Options that were not given are taken from there; those that change only how a network learns
@@ -103,7 +126,7 @@ def settled_backbone(given: StimulusConfig, folder: Path, *, key: str) -> Stimul
     Parameters
     ----------
     given
-        The backbone of a recipe.
+        The backbone of a recipe; None takes all from the folder.
     folder
         Where its weights are.
     key
@@ -115,6 +138,8 @@ def settled_backbone(given: StimulusConfig, folder: Path, *, key: str) -> Stimul
         If another network lies there, or an option that was given contradicts it.
     """
     stored = backbone_options(folder)
+    if given is None:
+        return stored
     anew = f"Give '{key}={{name: {stored.name}}}', and its options are taken from there."
     if given.name != stored.name:
         raise ConfigError(

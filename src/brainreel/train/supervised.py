@@ -18,7 +18,7 @@ from brainreel.models.encoding import EncodingConfig, EncodingModel
 from brainreel.train.learning import LearningTask
 from brainreel.train.losses import LOSSES, LossName, SumAndCount, correlation
 from brainreel.train.optim import OptimConfig
-from brainreel.train.stored_backbone import load_backbone
+from brainreel.train.stored_backbone import check_unseen, load_backbone
 from brainreel.train.trainer import TrainerConfig, fit_network, own_randomness
 
 Float32 = NDArray[np.float32]
@@ -97,6 +97,7 @@ def fit_supervised(
     network = build_network(model, data, seed)
     begun: dict[str, float] = {}
     if backbone_from is not None:
+        check_unseen(backbone_from, data.series)
         begun = load_backbone(
             network, model.backbone, backbone_from, data.fold.name, part="backbone"
         )

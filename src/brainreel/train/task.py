@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from brainreel.config import Config
 from brainreel.data.catalog import Opened
 from brainreel.data.samples import Fold
+from brainreel.files import digest_json
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.optim import OptimConfig
@@ -21,6 +22,9 @@ from brainreel.train.predictions import AnyPrediction
 from brainreel.train.trainer import TrainerConfig
 
 State = dict[str, NDArray[np.float32]]
+
+# Not a name of a file: the digest of the folds beside those of the sources.
+FOLDS = "folds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +93,8 @@ class TaskConfig(Config):
     def protocol(self) -> dict[str, Any]:
         """Return what of the task a reader of the scores must know."""
         return {}
+
+
+def folds_digest(folds: Sequence[Fold]) -> str:
+    """Return the digest by which a fitted run knows its folds."""
+    return digest_json([asdict(fold) for fold in folds])
