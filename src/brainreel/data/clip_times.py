@@ -121,9 +121,12 @@ def frame_numbers(times: tuple[Fraction, ...], frame_rate_hz: Fraction) -> list[
 
 
 def _last_frame(span: Span, rate: Fraction) -> Fraction:
-    """Return the middle of the last frame that begins within [start, stop)."""
+    """Return a time within [start, stop) at which the last frame that begins there is shown."""
     inside = samples_between(*span, rate) if rate else range(0)
-    return (inside[-1] + Fraction(1, 2)) / rate if inside else span[0]
+    if not inside:
+        return span[0]
+    shown = inside[-1] / rate
+    return (shown + min(shown + 1 / rate, span[1])) / 2
 
 
 def _sound_start(
