@@ -21,7 +21,7 @@ def test_a_film_run_is_told_in_sentences() -> None:
         "seed": 4,
     }
     card = Scorecard("", protocol=protocol, notes=("One voxel.",), ceilings={"inter_subject": 0.5})
-    told = tell(card, pictures=False)
+    told = tell(card)
     assert told.question == "What does it predict?"
     assert told.stamps == ()
     assert told.notes == ("One voxel.",)
@@ -38,13 +38,13 @@ def test_a_film_run_is_told_in_sentences() -> None:
 
 
 def test_a_run_without_a_ceiling_says_so() -> None:
-    text = " ".join(tell(Scorecard("", protocol={"scoring": SCORING}), pictures=False).how)
+    text = " ".join(tell(Scorecard("", protocol={"scoring": SCORING})).how)
     assert "No ceiling is known" in text
     assert "Shares of a ceiling" not in text
 
 
 def test_pictures_are_resampled_as_pictures() -> None:
-    text = " ".join(tell(Scorecard("", protocol={"scoring": SCORING}), pictures=True).how)
+    text = " ".join(tell(Scorecard("", protocol={"scoring": SCORING}), kind="pictures").how)
     assert "paired with other pictures" in text
     assert "resamples of pictures" in text
     assert "segments" not in text
@@ -56,19 +56,19 @@ def test_pictures_are_resampled_as_pictures() -> None:
         ({"name": "hold_out_subject", "test_subjects": []}, "not in training: the last by name"),
         ({"name": "time", "gap_s": 16.0}, "last part of every film or run, with 16 s left out"),
         ({"name": "blocks", "n_folds": 5, "gap_s": 0}, "5 contiguous blocks, each predicted from"),
-        ({"name": "given"}, "names as its test trials"),
+        ({"name": "given"}, "names as its test part"),
         ({"name": "given", "n_train": 100}, "all trials after the first 100, which train"),
         ({"name": "stratified", "n_folds": 10}, "10 folds with equal shares"),
         ({"name": "moon", "phase": 3}, "Split: name moon, phase 3."),
     ],
 )
 def test_every_split_says_what_was_kept_out(split: dict[str, object], words: str) -> None:
-    assert words in tell(Scorecard("", protocol={"splits": [split]}), pictures=False).how[0]
+    assert words in tell(Scorecard("", protocol={"splits": [split]})).how[0]
 
 
 def test_many_folds_are_cut_short() -> None:
     folds = [f"fold {i}" for i in range(10)]
-    told = tell(Scorecard("", protocol={"folds": folds}), pictures=False)
+    told = tell(Scorecard("", protocol={"folds": folds}))
     assert told.how == ("Sizes: fold 0; fold 1; fold 2; fold 3 … and 6 more.",)
 
 
@@ -78,12 +78,12 @@ def test_controls_and_fits_on_test_data_are_stamped() -> None:
         protocol={"fitted_on_test": True, "stamps": "Best of five samples."},
         notes=("Negative control: shifted by 10 s.", "Else."),
     )
-    told = tell(card, pictures=False)
+    told = tell(card)
     assert told.stamps[:2] == ("Best of five samples.", "Negative control: shifted by 10 s.")
     assert "fitted on test data" in told.stamps[2]
     assert told.notes == ("Else.",)
 
 
 def test_an_empty_card_tells_nothing() -> None:
-    told = tell(Scorecard("t"), pictures=False)
+    told = tell(Scorecard("t"))
     assert (told.question, told.stamps, told.how, told.notes, told.facts) == ("", (), (), (), ())

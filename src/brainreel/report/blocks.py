@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from brainreel.report.classes import ClassFigures, make_class_figures
 from brainreel.report.courses import (
     alike,
     choose_courses,
@@ -43,6 +44,7 @@ class Blocks:
     courses: Drawing | None = None
     courses_caption: str = ""
     galleries: tuple[Gallery, ...] = ()
+    classes: tuple[ClassFigures, ...] = ()
     learning: tuple[Drawing, ...] = field(default=())
 
 
@@ -75,6 +77,7 @@ def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
         courses,
         courses_caption,
         make_galleries(run),
+        make_class_figures(run, prefix),
         tuple(
             Drawing.of(figure, alt=f"Learning curve of {name}", prefix=f"{prefix}l{i}")
             for i, (name, figure) in enumerate(learning)

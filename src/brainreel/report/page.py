@@ -105,7 +105,7 @@ def _section(run: RunRecord, i: int, r_max: float) -> Section:
         anchor=f"run-{i + 1}",
         run=run,
         title=run.card.title or run.name,
-        told=tell(run.card, pictures=bool(run.of_kind("pictures"))),
+        told=tell(run.card, kind=run.kind),
         tables=tables,
         meanings=meanings(tables),
         blocks=make_blocks(run, f"r{i + 1}", r_max),

@@ -38,15 +38,16 @@ class Told:
     facts: tuple[tuple[str, str], ...]
 
 
-def tell(card: Scorecard, *, pictures: bool) -> Told:
+def tell(card: Scorecard, *, kind: str = "bold") -> Told:
     """Put the protocol and the notes of a card into words.
 
     Parameters
     ----------
     card
         Any part of its protocol may be missing; what is not known here is listed as a fact.
-    pictures
-        Whether the scores are of pictures, whose surrogates and resamples are not of time.
+    kind
+        Kind of the predictions: `"bold"`, `"pictures"` or `"classes"`; only those of BOLD have
+        surrogates and resamples of time.
     """
     rest = dict(card.protocol)
     question = str(rest.pop("question", "") or "")
@@ -60,7 +61,7 @@ def tell(card: Scorecard, *, pictures: bool) -> Told:
         how.append(f"Sizes: {'; '.join(folds[:_MOST_FOLDS])}{more}.")
     scoring = rest.pop("scoring", {})
     if isinstance(scoring, Mapping) and scoring:
-        how += _scoring(scoring, pictures=pictures, ceilings=bool(card.ceilings))
+        how += _scoring(scoring, kind=kind, ceilings=bool(card.ceilings))
     notes = tuple(note for note in card.notes if not note.startswith(_CONTROL))
     return Told(question, tuple(map(str, stamps)), tuple(how), notes, tuple(plain_rows(rest)))
 
@@ -92,39 +93,49 @@ def _split(split: Mapping[str, Any]) -> str:
     if name == "given" and split.get("n_train"):
         return f"Tested on all trials after the first {split['n_train']}, which train."
     if name == "given":
-        return "Tested on the trials that the data set names as its test trials."
+        return "Tested on what the data set names as its test part."
     if name == "stratified":
         n = split.get("n_folds")
         return (
-            f"Tested on all trials in {n} folds with equal shares of every class; a trial is "
-            "always predicted by a model that did not see it."
+            f"Tested on everything in {n} folds with equal shares of every class; what is tested "
+            "is always predicted by a model that did not see it."
         )
+    if name == "held_out":
+        return f"Tested on {100 * float(split.get('test', 0)):g}\u00a0% of every class, at random."
     return f"Split: {plain_value([f'{k} {plain_value(v)}' for k, v in split.items()])}."
 
 
-def _scoring(scoring: Mapping[str, Any], *, pictures: bool, ceilings: bool) -> list[str]:
+_SHUFFLED = {
+    "pictures": "in which reconstructions are paired with other pictures",
+    "classes": "in which items are given each other's classes",
+}
+_RESAMPLED = {"pictures": "pictures", "classes": "items"}
+
+
+def _scoring(scoring: Mapping[str, Any], *, kind: str, ceilings: bool) -> list[str]:
     told = []
     block = f"blocks of {plain_value(scoring.get('block_s', 0.0))} s"
     if scoring.get("n_permutations"):
-        turned = (
-            "in which reconstructions are paired with other pictures"
-            if pictures
-            else f"in which the signal is shifted and shuffled in {block}, so that slow drifts "
-            "earn nothing"
+        turned = _SHUFFLED.get(
+            kind,
+            f"in which the signal is shifted and shuffled in {block}, so that slow drifts earn "
+            "nothing",
         )
         told.append(f"p-values: from {scoring['n_permutations']} surrogates {turned}.")
     if scoring.get("n_bootstrap"):
         level = f"{100 * float(scoring.get('level', 0.95)):g}\u00a0%"
-        what = "pictures" if pictures else block
+        what = _RESAMPLED.get(kind, block)
         told.append(f"Intervals: {level}, from {scoring['n_bootstrap']} resamples of {what}.")
-    if not pictures and scoring.get("segment_s"):
+    if kind != "bold":
+        return told
+    if scoring.get("segment_s"):
         length = plain_value(scoring["segment_s"])
         told.append(f"Identification tells film segments of {length} s apart by their BOLD.")
-    if not pictures and not ceilings:
+    if not ceilings:
         told.append(
             "No ceiling is known: it takes repeats of a film, or three people with the same voxels."
         )
-    elif not pictures and scoring.get("ceiling_floor"):
+    elif scoring.get("ceiling_floor"):
         floor = plain_value(scoring["ceiling_floor"])
         told.append(f"Shares of a ceiling: only where the ceiling is at least {floor}.")
     return told

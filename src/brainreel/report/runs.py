@@ -28,7 +28,7 @@ class Prediction:
     file
         The `.npz` of arrays.
     kind
-        `"bold"` (predicted and measured time courses) or `"pictures"`.
+        `"bold"` (predicted and measured time courses), `"pictures"` or `"classes"`.
     split, fold, subject
         Which test, and whose brain.
     film
@@ -39,6 +39,8 @@ class Prediction:
         NIfTI mask whose voxels, in C order, are the columns, if they lie in a volume.
     space
         Name of the mask's space, empty if unknown.
+    classes
+        The `.npz` of numbers per class that the evaluation wrote, if it did.
     """
 
     file: Path
@@ -50,6 +52,7 @@ class Prediction:
     maps: Path | None = None
     mask: Path | None = None
     space: str = ""
+    classes: Path | None = None
 
     def load(self) -> dict[str, NDArray[Any]]:
         """Read the arrays."""
@@ -103,6 +106,11 @@ class RunRecord:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.resolve().name
+
+    @property
+    def kind(self) -> str:
+        """Kind of the predictions; of BOLD where there are none."""
+        return self.predictions[0].kind if self.predictions else "bold"
 
     def of_kind(self, kind: str) -> tuple[Prediction, ...]:
         """Return the predictions of one kind."""
@@ -187,6 +195,7 @@ def _prediction(home: Path, entry: Mapping[str, Any]) -> Prediction:
         maps=inside("maps"),
         mask=inside("mask"),
         space=str(entry.get("space") or ""),
+        classes=inside("classes"),
     )
 
 

@@ -102,8 +102,28 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
         "Similarity of local brightness, contrast and structure; 1 for equal pictures.",
     ),
     (r"psnr", "Peak signal-to-noise (dB)", "10 log10(1 / MSE); higher is better."),
+    (
+        r"action_top_?1",
+        "Action accuracy",
+        "How often verb and noun are both the first answer.",
+    ),
+    (r"joint_top_?1", "All labels right", "How often every label's first answer is right."),
+    (
+        r"^(\w+)_top_?(\d+)",
+        "Top-{1} accuracy, {0}",
+        "How often the true {0} is among the first {1} answers.",
+    ),
     (r"top_?(\d+)", "Top-{0} accuracy", "How often the truth is among the first {0} answers."),
-    (r"\bmap\b|average_precision", "Mean average precision", "Area under precision and recall."),
+    (
+        r"^(\w+)_map\b",
+        "Mean average precision, {0}",
+        "Area under precision and recall of each {0}; the mean over those with a test item.",
+    ),
+    (
+        r"\bmap\b|average_precision",
+        "Mean average precision",
+        "Area under precision and recall of each class; the mean over those with a test item.",
+    ),
 )
 _UNITS = (("tr s", "TR, s"), ("s", "s"), ("hz", "Hz"), ("trs", "TRs"), ("mm", "mm"))
 _LOWER_IS_BETTER = re.compile(r"mse|loss|distance|fid")

@@ -33,6 +33,7 @@ from brainreel.train.trainer import (
 )
 
 UNREADABLE = "unreadable.json"
+_LOSSES = {"ce": "cross-entropy", "bce": "sigmoid of each class"}
 
 
 class ClassifyConfig(TaskConfig):
@@ -112,7 +113,8 @@ class ClassifyConfig(TaskConfig):
         """Return views, loss and where the training began."""
         clips = self.clips
         views = f"{clips.temporal_views} x {clips.crops}, mean of the logits"
-        told: dict[str, Any] = {"views (time x crops)": views, "loss": self.loss or "by label"}
+        loss = self.loss or "cross-entropy; sigmoid where an item may have several classes"
+        told: dict[str, Any] = {"views (time x crops)": views, "loss": _LOSSES.get(loss, loss)}
         if self.label_smoothing:
             told["label_smoothing"] = self.label_smoothing
         if self.mixup:
