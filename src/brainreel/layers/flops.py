@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,6 +24,7 @@ def count_flops(run: Callable[[], Any]) -> int:
     60
     """
     counter = FlopCounterMode(display=False)
-    with counter, sdpa_kernel(SDPBackend.MATH):
+    # The counter follows modules by their gradients, and stumbles over parameters without.
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         run()
     return int(counter.get_total_flops())

@@ -155,10 +155,12 @@ class FusionTransformer(nn.Module):
         rest = iter(maps)
         apart = [[Look(next(rest), ids, ids) for _ in range(self.first_fused)] for ids in nodes]
         found = [list(looks) for looks in zip(*apart, strict=True)]
-        for _ in range(self.first_fused, self.depth):
+        for number in range(self.first_fused, self.depth):
             if self.bottleneck is not None:
                 both = [torch.cat([ids, between]) for ids in nodes]
-                looks = [Look(next(rest), ids, ids) for ids in both]
+                # In the last layer the bottleneck tokens are looked at, and look no more.
+                asking = nodes if number == self.depth - 1 else both
+                looks = [Look(next(rest), *pair) for pair in zip(asking, both, strict=True)]
             elif self.how.shared or self.how.fusion == "self_attention":
                 looks = [Look(next(rest), own, own)]
             else:

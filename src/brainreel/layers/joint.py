@@ -58,7 +58,7 @@ def _project(
     queries, keys, values = [], [], []
     for layer, x, n in zip(layers, parts, rows, strict=True):
         query, key, value = (
-            part.reshape(*part.shape[:2], layer.heads, -1).transpose(1, 2)
+            part.reshape(*part.shape[:2], layer.heads, part.shape[2] // layer.heads).transpose(1, 2)
             for part in layer.qkv(x).chunk(3, dim=-1)  # type: ignore[operator]
         )
         queries.append(query[:, :, :n])

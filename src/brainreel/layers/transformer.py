@@ -150,7 +150,9 @@ class Attention(nn.Module):
 
     def _split(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
-        return part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)
+        return part.reshape(*part.shape[:2], self.heads, part.shape[2] // self.heads).transpose(
+            1, 2
+        )
 
 
 class FeedForward(nn.Module):
