@@ -150,9 +150,8 @@ class Attention(nn.Module):
 
     def _split(self, part: Tensor) -> Tensor:
         """(B, N, D) to (B, heads, N, D / heads)."""
-        return part.reshape(*part.shape[:2], self.heads, part.shape[2] // self.heads).transpose(
-            1, 2
-        )
+        depth = part.shape[2] // self.heads
+        return part.reshape(*part.shape[:2], self.heads, depth).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
