@@ -120,8 +120,8 @@ def blocks_of(path: Path, name: Path | None = None) -> list[Block]:
 
 
 def documents() -> list[Path]:
-    """Return README.md and docs/*.md, relative to the root."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """Return README.md and all of docs/, relative to the root."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [path.relative_to(ROOT) for path in found]
 
 
