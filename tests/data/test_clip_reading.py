@@ -172,3 +172,18 @@ def test_a_cache_decodes_once_and_finds_its_files_again(
     write_film(film, sound=noise(), shade=40)
     changed = read_one(Item(film, {}), clips, CachedMedia(tmp_path / "cache"))
     assert not torch.equal(changed.frames, expected.frames)
+
+
+def test_a_cache_without_room_in_memory_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_film(tmp_path / "a.mp4", sound=noise())
+    clips = ClipsConfig(**DENSE, media="both", span_s=0.5)
+    kept = CachedMedia(tmp_path / "cache")
+    monkeypatch.setattr("brainreel.data.clip_cache._MEMORY_BYTES", 70_000)
+    narrow = CachedMedia(tmp_path / "cache")
+    for _ in range(2):
+        first, second = (read_one(Item(film, {}), clips, reader) for reader in (kept, narrow))
+        assert first.frames is not None
+        assert torch.equal(first.frames, second.frames)
+        np.testing.assert_array_equal(first.sound, second.sound)

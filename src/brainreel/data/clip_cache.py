@@ -1,4 +1,4 @@
-"""Films and sounds of a small set, decoded once and kept on disk."""
+"""Films and sounds of a small set, decoded once and kept on disk, and in memory while it lasts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,15 @@ Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
 Size = tuple[int, int]
 
-_MEL_BYTES = 256 << 20
+# What a process keeps in memory; arrays beyond it are mapped from disk each time.
+_MEMORY_BYTES = 256 << 20
 
 
 class CachedMedia:
     """Reads films from arrays of all their frames and all their samples, made on first use.
 
     Clips are those of the decoder, except that frames of films with an uneven rate are found by
-    the mean rate.
+    the mean rate. One cache serves one `ClipsConfig`.
 
     Parameters
     ----------
@@ -42,11 +44,10 @@ class CachedMedia:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._infos: dict[Path, FilmInfo] = {}
-        # Paths, not maps: each open map would hold a file handle.
         self._frames: dict[tuple[Path, Size], Path] = {}
         self._sounds: dict[tuple[Path, int], Path] = {}
-        self._mels: dict[tuple[Path, Span], Float32] = {}
-        self._room = _MEL_BYTES
+        self._memory: dict[Path | tuple[Path, Span], NDArray[Any]] = {}
+        self._room = _MEMORY_BYTES
 
     def info(self, item: Item) -> FilmInfo:
         """Return what a film or sound file holds, asked once."""
@@ -59,21 +60,19 @@ class CachedMedia:
         key = item.path, size
         if key not in self._frames:
             self._frames[key] = store_frames(item.path, self.folder, size=size).path
-        stored = np.load(self._frames[key], mmap_mode="r", allow_pickle=False)
+        stored = self._stored(self._frames[key])
         found = [math.floor(time * info.frame_rate_hz) for time in times]
         return np.asarray(stored[np.clip(found, 0, len(stored) - 1)])
 
     def mel(self, item: Item, info: FilmInfo, span: Span, clips: ClipsConfig) -> Float32:
-        """Return the (S, M) spectrogram of a clip; the first ones stay in memory.
+        """Return the (S, M) spectrogram of a clip whose sound is a span.
 
-        Spans that return each epoch (of whole items) are then made once.
+        A span that returns each epoch, such as a whole item, is transformed once.
         """
-        known = self._mels.get((item.path, span))
+        known = self._memory.get((item.path, span))
         if known is None:
-            known = spectrogram(self._samples(item.path, info, span, clips.sample_rate_hz), clips)
-            self._room -= known.nbytes
-            if self._room >= 0:
-                self._mels[item.path, span] = known
+            samples = self._samples(item.path, info, span, clips.sample_rate_hz)
+            known = self._kept((item.path, span), spectrogram(samples, clips))
         return known
 
     def _samples(self, path: Path, info: FilmInfo, span: Span, rate: int) -> Float32:
@@ -81,9 +80,8 @@ class CachedMedia:
         key = path, rate
         if key not in self._sounds:
             self._sounds[key] = self._store_sound(path, info, rate)
-        stored = np.load(self._sounds[key], mmap_mode="r", allow_pickle=False)
         wanted = samples_between(*span, rate)
-        return np.asarray(stored[wanted.start : wanted.stop])
+        return np.asarray(self._stored(self._sounds[key])[wanted.start : wanted.stop])
 
     def _store_sound(self, path: Path, info: FilmInfo, rate: int) -> Path:
         """Write the whole sound of a file, unless it is there."""
@@ -94,3 +92,21 @@ class CachedMedia:
             with write_aside(stored) as aside:
                 np.save(aside, sound)
         return stored
+
+    def _stored(self, path: Path) -> NDArray[Any]:
+        """Return an array of the folder: from memory, else mapped, and no longer than needed.
+
+        Maps are not kept: each holds a file handle.
+        """
+        known = self._memory.get(path)
+        if known is None:
+            known = self._kept(path, np.load(path, mmap_mode="r", allow_pickle=False))
+        return known
+
+    def _kept(self, key: Path | tuple[Path, Span], array: NDArray[Any]) -> NDArray[Any]:
+        """Keep a copy of an array in memory where there is room, and return it."""
+        if array.nbytes > self._room:
+            return array
+        self._room -= array.nbytes
+        self._memory[key] = np.array(array)
+        return self._memory[key]
