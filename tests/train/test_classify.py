@@ -16,12 +16,14 @@ import torch
 from lightning.pytorch import Callback
 from torch.nn import functional
 
-from brainreel.checkpoints.store import save_run
+from brainreel.checkpoints.store import load_run, save_run
 from brainreel.data.labelled_samples import Item, Labelled
-from brainreel.errors import ConfigError, DataError
+from brainreel.errors import ConfigError, DataError, LeakError
 from brainreel.shapes import DataSpec
 from brainreel.train import trainer as engine
 from brainreel.train.classify import UNREADABLE, targets_of
+from brainreel.train.fit import fit
+from brainreel.train.recipe import RunConfig
 
 SCRIPT = Path(__file__).with_name("tiny_clips.py")
 CLIPS = "task.clips"
@@ -169,6 +171,66 @@ def test_training_starts_from_another_run_without_its_head(
     near.pop("head.bias")
     assert all(near.values())
     assert task.protocol()["start_from"].endswith("start")
+
+
+def test_options_that_are_not_given_are_those_of_the_start(
+    clips: ModuleType, media: Path, tmp_path: Path
+) -> None:
+    before = clips.run_config(media, "trainer.max_steps=1", "model.patch=4")
+    fit(before, tmp_path / "before")
+    changes = f"task.start_from={tmp_path / 'before'}", "model={name: vit, dropout: 0.1}"
+    settled = clips.run_config(media, *changes).settled().model
+    assert (settled.patch, settled.width, settled.dropout) == (4, 8, 0.1)
+    vtn = "model={name: vtn, heads: 2, depth: 1, frame: {name: vit}}"
+    inside = clips.run_config(media, changes[0], "task.start_part=frame", vtn).settled().model
+    assert (inside.frame.patch, inside.heads) == (4, 2)
+    state = fit(
+        clips.run_config(media, changes[0], "task.start_part=frame", vtn, "trainer.max_steps=1",
+                         "task.freeze=[frame]"),
+        tmp_path / "after",
+    ).states["given"]  # fmt: skip
+    kept = load_run(tmp_path / "before").state["given:network/patches.project.weight"]
+    assert np.array_equal(state["network/frame.patches.project.weight"], kept.numpy())
+
+
+def test_a_start_that_saw_the_test_items_is_refused(
+    clips: ModuleType, media: Path, tmp_path: Path
+) -> None:
+    other = "data.splits=[{name: held_out, test: 0.5}]"
+    fit(clips.run_config(media, "trainer.max_steps=1", other), tmp_path / "other")
+    with pytest.raises(LeakError, match="fitted on the same data .* with other splits"):
+        fit(clips.run_config(media, f"task.start_from={tmp_path / 'other'}"), tmp_path / "run")
+
+
+def test_the_test_can_look_at_more_frames_than_the_training(
+    clips: ModuleType, media: Path, tmp_path: Path
+) -> None:
+    task, job = clips.job_of(
+        media, tmp_path, "trainer.max_steps=1", "task.test_frames=4", f"{CLIPS}.sampling=dense",
+        f"{CLIPS}.span_s=0.4",
+    )  # fmt: skip
+    seen = []
+    network = job.model.build(task.spec(job)).eval()
+    state = {f"network/{k}": v.numpy() for k, v in network.state_dict().items()}
+    forward = type(network).features
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(network), "features",
+            lambda self, clip: (seen.append(clip.frames.shape[1]), forward(self, clip))[1],
+        )  # fmt: skip
+        task.predict(job, state)
+    assert set(seen) == {4}
+    assert task.protocol()["test_frames"] == 4
+
+
+def test_a_stage_that_trains_on_the_test_of_the_last_is_refused(
+    clips: ModuleType, media: Path, tmp_path: Path
+) -> None:
+    config = clips.run_config(media, "trainer.max_steps=1").to_dict()
+    first = config["data"] | {"splits": [{"name": "held_out", "label": "given", "test": 0.4}]}
+    config["stages"] = [{"title": "before", "data": first}, {"title": "last"}]
+    with pytest.raises(LeakError, match="trained in stage 1"):
+        fit(RunConfig.parse(config), tmp_path / "run")
 
 
 def test_frozen_parts_stay(clips: ModuleType, media: Path, tmp_path: Path) -> None:

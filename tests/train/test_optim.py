@@ -43,6 +43,16 @@ def test_schedule_without_warmup_or_decline() -> None:
     assert middle == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
 
 
+def test_steps_fall_to_a_tenth_as_pytorchs_do() -> None:
+    config = OptimConfig(name="sgd", lr=1e-3, schedule="steps", drops=(0.52, 0.96), warmup=0)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    witness = torch.optim.lr_scheduler.MultiStepLR(optimizer, [13, 24], gamma=0.1)
+    for step in range(25):
+        assert 1e-3 * lr_share(step, 25, config) == pytest.approx(witness.get_last_lr()[0])
+        optimizer.step()
+        witness.step()
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()

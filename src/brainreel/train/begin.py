@@ -69,7 +69,7 @@ def begin_with(
         Name to tensor; everything but a head must fit. Learned positions are resized to the
         network's pictures and sound.
     part
-        Part of the network that the weights are for (`"backbone"` of `vtn`); empty: all of it.
+        Part of the network that the weights are for (`"frame"` of `vtn`); empty: all of it.
     same_classes
         Whether the weights' classes are the network's; None goes by the shape of the head.
     where

@@ -17,6 +17,7 @@ from brainreel.data.labelled_module import LabelledModule
 from brainreel.data.labelled_samples import Labelled
 from brainreel.errors import ConfigError, DataError
 from brainreel.files import digest_json, read_json, write_json
+from brainreel.models.base import ModelConfig
 from brainreel.models.stimulus import StimulusConfig, StimulusNetwork
 from brainreel.shapes import DataSpec, Sense
 from brainreel.train.begin import NETWORK, begin_with, freeze, read_start
@@ -24,6 +25,7 @@ from brainreel.train.class_losses import ClassLossName
 from brainreel.train.class_predictions import UNTOLD, ClassPrediction
 from brainreel.train.classifier import ClassifyTask, Learning, Viewed, view_items
 from brainreel.train.film_network import network_state
+from brainreel.train.stored_backbone import check_unseen, settled_backbone
 from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import (
     fit_network,
@@ -45,6 +47,9 @@ class ClassifyConfig(TaskConfig):
     name: Literal["classify"] = "classify"
     clips: ClipsConfig = ClipsConfig()
     """How clips are cut, changed at random in training, and viewed in the test."""
+    test_frames: int | None = Field(None, ge=1)
+    """Test on this many frames, evenly over the whole item, where the network takes any number
+    (vtn: 250); none: on clips like those of the training."""
     loss: ClassLossName | None = None
     """ce: cross-entropy over the classes of a label; bce: each class by itself. None: bce for
     labels of which an item may have several classes, ce for others."""
@@ -56,11 +61,12 @@ class ClassifyConfig(TaskConfig):
     """Blend pictures and sound with a weight each, and train each sense on its own targets."""
     start_from: Path | None = None
     """Run folder of an import or a fit whose weights the training starts from; its head is left
-    out where the classes differ."""
+    out where the classes differ, and options of the model that are not given are as they are
+    there."""
     start_part: str = ""
-    """Part of the network that start_from is for (backbone of vtn); empty: all of it."""
+    """Part of the network that start_from is for (frame of vtn); empty: all of it."""
     freeze: tuple[str, ...] = ()
-    """Parts of the network that do not learn, by the beginnings of their names (backbone)."""
+    """Parts of the network that do not learn, by the beginnings of their names (frame)."""
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
@@ -103,18 +109,21 @@ class ClassifyConfig(TaskConfig):
         network = self._network(job, data)
         load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
         network = network.to(predict_device(job.trainer))
+        test = LabelledModule(_labelled(job), job.fold, self._test_clips(), seed=job.seed)
         known = job.folder / UNREADABLE
         if known.is_file():
-            data.unreadable.why |= {int(i): told for i, told in read_json(known).items()}
-        viewed = view_items(network, data, job.fold.test_trials)
-        return [self._prediction(job, viewed, data.notes())]
+            test.unreadable.why |= {int(i): told for i, told in read_json(known).items()}
+        viewed = view_items(network, test, job.fold.test_trials)
+        return [self._prediction(job, viewed, test.notes())]
 
     def protocol(self) -> dict[str, Any]:
         """Return views, loss and where the training began."""
-        clips = self.clips
+        clips = self._test_clips()
         views = f"{clips.temporal_views} x {clips.crops}, mean of the logits"
         loss = self.loss or "cross-entropy; sigmoid where an item may have several classes"
         told: dict[str, Any] = {"views (time x crops)": views, "loss": _LOSSES.get(loss, loss)}
+        if self.test_frames is not None:
+            told["test_frames"] = self.test_frames
         if self.label_smoothing:
             told["label_smoothing"] = self.label_smoothing
         if self.mixup:
@@ -129,6 +138,28 @@ class ClassifyConfig(TaskConfig):
     def data(self, job: Job) -> LabelledModule:
         """Return the clips of the job's fold."""
         return LabelledModule(_labelled(job), job.fold, self.clips, seed=job.seed)
+
+    def _test_clips(self) -> ClipsConfig:
+        """Return how test items are viewed."""
+        if self.test_frames is None:
+            return self.clips
+        whole = {"sampling": "uniform", "span_s": None, "frame_rate_hz": None}
+        sound = {"sound_s": float(self.clips.sound_window)} if self.clips.hears else {}
+        return ClipsConfig.parse(
+            self.clips.to_dict() | whole | sound | {"n_frames": self.test_frames}, where="clips"
+        )
+
+    def settled(self, model: ModelConfig) -> ModelConfig:
+        """Return the model's options, those that are not given taken from `start_from`."""
+        if self.start_from is None or not isinstance(model, StimulusConfig):
+            return model
+        if not self.start_part:
+            return settled_backbone(model, self.start_from, key="model")
+        part = getattr(model, self.start_part, None)
+        if not isinstance(part, StimulusConfig):
+            return model
+        settled = settled_backbone(part, self.start_from, key=f"model.{self.start_part}")
+        return model.model_copy(update={self.start_part: settled})
 
     def _network(self, job: Job, data: LabelledModule) -> StimulusNetwork:
         """Return the network with first weights drawn from the job's seed."""
@@ -151,6 +182,7 @@ class ClassifyConfig(TaskConfig):
         if job.start:
             state, where, same = network_state(job.start), "the stage before", None
         elif self.start_from is not None:
+            check_unseen(self.start_from, job.data)
             state, spec = read_start(self.start_from, job.fold.name)
             where, same = str(self.start_from), dict(spec.classes) == dict(data.spec.classes)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn
@@ -29,8 +29,11 @@ class OptimConfig(Config):
     """AdamW: memory of the gradient's mean and square."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """SGD: memory of the step."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """Step size after the warm-up: down to `final` along half a cosine, or as it is."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    """Step size after the warm-up: down to `final` along half a cosine, a tenth after each of
+    `drops`, or as it is."""
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of all steps after which the step size falls to a tenth; for the schedule steps."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of all steps in which the step size rises from 0."""
     final: float = Field(0.0, ge=0, le=1)
@@ -41,16 +44,18 @@ class OptimConfig(Config):
 
 
 def lr_share(step: int, n_steps: int, config: OptimConfig) -> float:
-    """Return the share of `lr` at a step: linear warm-up, then half a cosine.
+    """Return the share of `lr` at a step: linear warm-up, then half a cosine, or drops.
 
     (s + 1) / w for the w warm-up steps; then final + (1 - final) (1 + cos(pi u)) / 2 with u going
-    from 0 to 1 over the rest (Loshchilov & Hutter 2017, one period).
+    from 0 to 1 over the rest (Loshchilov & Hutter 2017, one period), or 10^-d after d drops.
     """
     warmup = round(config.warmup * n_steps)
     if step < warmup:
         return (step + 1) / warmup
     if config.schedule == "constant":
         return 1.0
+    if config.schedule == "steps":
+        return float(0.1 ** sum(step >= round(drop * n_steps) for drop in config.drops))
     through = min((step - warmup) / max(n_steps - warmup, 1), 1.0)
     return config.final + (1 - config.final) * (1 + math.cos(math.pi * through)) / 2
 

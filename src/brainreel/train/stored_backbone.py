@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from brainreel.checkpoints.store import CONFIG, load_run
 from brainreel.config import Config, to_flow
-from brainreel.data.samples import Series
+from brainreel.data.catalog import Opened
+from brainreel.data.labelled_samples import Labelled
 from brainreel.errors import CheckpointError, ConfigError, LeakError
 from brainreel.models.backbones import Backbone
 from brainreel.models.catalog import AnyModel
@@ -97,20 +97,21 @@ def backbone_options(folder: Path) -> StimulusConfig:
     return found
 
 
-def check_unseen(folder: Path, series: Series) -> None:
-    """Refuse a backbone that was fitted on BOLD or films that are now tested.
+def check_unseen(folder: Path, data: Opened) -> None:
+    """Refuse a network that was fitted on BOLD, films or items that are now tested.
 
     Raises
     ------
     LeakError
-        If the folder holds an encoding model of the same files, parted in another way.
+        If the folder holds a network fitted on the same files, parted in another way.
     """
     run = load_run(Path(folder))
-    told = run.config.get("model")
-    if not isinstance(told, Mapping) or told.get("name") != "encoding":
-        return
-    shared = [n for n, digest in series.sources.items() if digest in run.digests.values()]
-    if shared and run.digests.get(FOLDS) != folds_digest(series.folds):
+    sources = data.sources
+    if isinstance(data, Labelled):
+        # Lists may be shared by honest sets (one test list, two training lists); files may not.
+        sources = {name: digest for name, digest in sources.items() if name.endswith(" files")}
+    shared = [name for name, digest in sources.items() if digest in run.digests.values()]
+    if shared and run.digests.get(FOLDS) != folds_digest(data.folds):
         raise LeakError(
             f"{folder}: its network was fitted on the same data ({shared[0]}) with other splits, "
             "so it may have been trained on what is tested here. Fit it with the same data.splits."
