@@ -28,7 +28,8 @@ def neural_names(union: Any) -> set[str]:
     """Names of the configs in a union that build a network."""
     configs = get_args(get_args(union)[0])
     ridges = {"ridge", "banded_ridge", "picture_ridge"}
-    return {config.model_fields["name"].default for config in configs} - ridges
+    # `hf` needs an optional package; tests/models/test_hf.py holds it to the same.
+    return {config.model_fields["name"].default for config in configs} - ridges - {"hf"}
 
 
 @pytest.fixture(params=sorted(CASES))

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
 from brainreel.models.bands import BandsConfig
+from brainreel.models.hf import HFConfig
 from brainreel.models.mbt import MBTConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.tubevit import TubeViTConfig
@@ -15,6 +16,13 @@ from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
 
 Backbone = Annotated[
-    ViTConfig | ASTConfig | PixelsConfig | BandsConfig | VTNConfig | TubeViTConfig | MBTConfig,
+    ViTConfig
+    | ASTConfig
+    | PixelsConfig
+    | BandsConfig
+    | VTNConfig
+    | TubeViTConfig
+    | MBTConfig
+    | HFConfig,
     Field(discriminator="name"),
 ]

@@ -106,6 +106,11 @@ class StimulusConfig(ModelConfig, ABC):
         """What the network takes in; data that it does not need is not loaded."""
         return frozenset({"pictures"})
 
+    @property
+    def single_pictures(self) -> bool:
+        """Whether the network looks at each frame by itself."""
+        return False
+
     @abstractmethod
     def build(self, spec: DataSpec) -> StimulusNetwork:
         """Return the network with fresh weights; with a head where the data has classes."""
@@ -113,6 +118,11 @@ class StimulusConfig(ModelConfig, ABC):
 
 class FrameConfig(StimulusConfig, ABC):
     """Options of a network on single pictures."""
+
+    @property
+    def single_pictures(self) -> bool:
+        """Whether the network looks at each frame by itself."""
+        return True
 
     @abstractmethod
     def build(self, spec: DataSpec) -> FrameNetwork:

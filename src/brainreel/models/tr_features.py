@@ -11,7 +11,7 @@ from torch import Tensor
 
 from brainreel.errors import ConfigError, DataError
 from brainreel.layers.film_windows import FilmWindows, joined_clips
-from brainreel.models.stimulus import FrameConfig, FrameNetwork, StimulusConfig, StimulusNetwork
+from brainreel.models.stimulus import FrameNetwork, StimulusConfig, StimulusNetwork
 from brainreel.shapes import DataSpec, check_shape
 
 Summary = Literal["mean", "std"]
@@ -40,7 +40,7 @@ def trs_per_clip(backbone: StimulusConfig, asked: int | None = None) -> int:
     ConfigError
         If several are asked for and the network looks at single pictures.
     """
-    single = isinstance(backbone, FrameConfig)
+    single = backbone.single_pictures
     if single and (asked or 1) > 1:
         raise ConfigError(
             f"clip_trs={asked} is for networks on clips, and '{backbone.name}' looks at single "
