@@ -20,6 +20,8 @@ from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
 from brainreel.train.recipe import recipe_names
 
+from .labelled_media import LISTS, labelled_recipe, write_films
+
 FEW = ("scoring.n_permutations=20", "scoring.n_bootstrap=20")
 STUDY = StudyConfig(
     n_subjects=2,
@@ -39,6 +41,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recipes") / "study"
     simulate_study(root, STUDY)
     prepare(find_runs(root, tasks=["film"]), root.parent / "store")
+    write_films(root.parent / "films")
     return root
 
 
@@ -109,6 +112,12 @@ RECIPES: dict[str, Maker] = {
 }
 
 
+for labelled in LISTS:
+    RECIPES[labelled] = lambda study, tmp, name=labelled: labelled_recipe(  # type: ignore[misc]
+        name, study.parent / "films", tmp
+    )
+
+
 def test_every_shipped_recipe_is_tried_here() -> None:
     assert set(RECIPES) == set(recipe_names())
 
@@ -132,6 +141,14 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
         assert card.ceilings["inter_subject"] is not None
     if name == "film_encoding":
         assert (out / "metrics.csv").is_file()
+    if name in LISTS:
+        scores = {
+            "mbt_audioset": {"map"},
+            "mbt_epic": {"verb_top1", "verb_map", "noun_top1", "noun_map", "action_top1"},
+            "tubevit_joint": {"action_top1", "action_map", "object_top1", "object_map"},
+        }
+        assert set(card.scores) == scores.get(name, {"top1", "map"})
+        assert "Class by class" in page
 
 
 def score_real(data: Path, out: Path, *args: str) -> Scorecard:
