@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from brainreel.layers.flops import count_flops
+from brainreel.layers.positions import LearnedPositions
 from brainreel.layers.transformer import BlockOptions, Transformer
 
 
@@ -28,3 +29,9 @@ def test_a_layer_and_its_backward_pass() -> None:
     assert count_flops(lambda: net(x)) == forward
     # Two products for every one of the forward pass.
     assert count_flops(lambda: net(x).sum().backward()) == 3 * forward
+
+
+@torch.no_grad()
+def test_views_of_parameters_without_gradient_do_not_hinder() -> None:
+    net = LearnedPositions((2, 3), 8)
+    assert count_flops(lambda: net() @ torch.zeros(8, 5)) == 2 * 6 * 8 * 5
