@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from rich.padding import Padding
@@ -14,6 +14,7 @@ from brainreel.checkpoints.catalog import ORIGINS
 from brainreel.cli.console import console
 from brainreel.config import models_in, options, to_flow, to_yaml
 from brainreel.data.catalog import DataConfig
+from brainreel.data.labelled_splits import LabelledSplitConfig
 from brainreel.data.splits import SeriesSplitConfig
 from brainreel.data.trial_splits import TrialSplitConfig
 from brainreel.errors import ConfigError, did_you_mean
@@ -26,14 +27,24 @@ from brainreel.train.optim import OptimConfig
 from brainreel.train.recipe import RunConfig, ScoringConfig, StageConfig, read_recipe, recipe_names
 from brainreel.train.trainer import TrainerConfig
 
-# Title -> (the family, and where its options stand in a recipe).
-_FAMILIES: dict[str, tuple[Any, str]] = {
-    "models": (AnyModel, "model."),
-    "backbones": (Backbone, "model.backbone."),
-    "tasks": (AnyTask, "task."),
-    "data": (DataConfig, "data."),
-    "splits of recordings": (SeriesSplitConfig, "data.splits.0."),
-    "splits of trials": (TrialSplitConfig, "data.splits.0."),
+
+class Family(NamedTuple):
+    """A family of configs: their union, where their options stand, what `describe` puts before."""
+
+    union: Any
+    prefix: str
+    lead: str = ""
+
+
+_FAMILIES: dict[str, Family] = {
+    "models": Family(AnyModel, "model."),
+    "backbones": Family(Backbone, "model.backbone."),
+    "tasks": Family(AnyTask, "task."),
+    "data": Family(DataConfig, "data."),
+    "splits of recordings": Family(SeriesSplitConfig, "data.splits.0."),
+    "splits of trials": Family(TrialSplitConfig, "data.splits.0."),
+    # Some are called as splits of trials are.
+    "splits of labelled items": Family(LabelledSplitConfig, "data.splits.0.", "labelled-"),
 }
 _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "run": (RunConfig, ""),
@@ -67,16 +78,17 @@ def describe(name: str | None) -> None:
 def things() -> Mapping[str, tuple[type[BaseModel], str]]:
     """Return all that has options: name -> (config, where its options stand in a recipe)."""
     found: dict[str, tuple[type[BaseModel], str]] = {}
-    for family, prefix in _FAMILIES.values():
+    for family in _FAMILIES.values():
         for name, config in members(family):
-            found.setdefault(name, (config, prefix))  # a model that is a backbone too is a model
+            # A model that is a backbone too is a model.
+            found.setdefault(name, (config, family.prefix))
     return found | _PARTS | _IMPORTS
 
 
-def members(family: Any) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield (name, config) of every member of a discriminated union."""
-    for config in models_in(family):
-        yield str(config.model_fields["name"].default), config
+def members(family: Family) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield (name, config) of every member of a family."""
+    for config in models_in(family.union):
+        yield f"{family.lead}{config.model_fields['name'].default}", config
 
 
 def print_options(name: str, config: type[BaseModel], prefix: str) -> None:
@@ -84,8 +96,12 @@ def print_options(name: str, config: type[BaseModel], prefix: str) -> None:
     width = min(console.width, _WIDEST)
     console.print(Text.assemble((name, "bold"), f": {_first_line(config)}"), width=width)
     if prefix and config.model_fields.get("name") and name not in _PARTS:
-        ways = [f"{start}name={name}" for family, start in _FAMILIES.values()
-                if config in models_in(family)]  # fmt: skip
+        own = config.model_fields["name"].default
+        ways = [
+            f"{family.prefix}name={own}"
+            for family in _FAMILIES.values()
+            if config in models_in(family.union)
+        ]
         console.print(f"Chosen by {' or '.join(ways)}", style="dim")
     for fact in config.facts() if issubclass(config, ModelConfig) else ():
         console.print(Text(fact), width=width)
@@ -138,7 +154,7 @@ def _print_everything() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for title, (family, _) in _FAMILIES.items():
+    for title, family in _FAMILIES.items():
         table.add_row(title, "")
         for name, config in members(family):
             table.add_row(f"  {name}", _first_line(config))
