@@ -38,7 +38,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return functional.linear(x, weight, bias)
     # As channels-last "pictures" of one row both sides keep their place in memory.
     picture = x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
-    y = functional.conv2d(picture, weight[:, :, None, None], bias)
+    # Alone, a thread would have a 1 x 1 kernel done by MKL; a dilated one, the same here, is not.
+    alone = not torch.compiler.is_compiling() and torch.get_num_threads() == 1
+    kernel = weight[:, :, None, None]
+    y = functional.conv2d(picture, kernel, bias, dilation=2 if alone else 1)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], weight.shape[0])
 
 
