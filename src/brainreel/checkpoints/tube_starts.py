@@ -103,7 +103,7 @@ def inflate(kernel: Tensor, size: Size, spread: Spread = "even") -> Tensor:
 def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> Imported:
     """Return a TubeViT with the transformer of an image ViT.
 
-    Its kernels are the ViT's, inflated; or, scaling up (Piergiovanni et al. 2023, section 3.4),
+    Its kernels are the ViT's, inflated; or, scaling up (Piergiovanni et al. 2023),
     those of a smaller TubeViT. Where that is narrower, each tube joins 2 or 4 neighbours to the
     ViT's width: over time if it lasts, else over space, and 4 over space.
 

@@ -14,7 +14,7 @@ from brainreel.layers.linear import linear
 Size = tuple[int, int, int]
 
 # Neighbouring pixels of natural pictures, and pixels of neighbouring frames, correlate about so
-# (the first-order Markov model behind the cosine transform; Jain 1989, section 2.9).
+# (the first-order Markov model behind the cosine transform; Jain 1989).
 NEIGHBOUR_CORRELATION = 0.95
 
 
@@ -106,9 +106,10 @@ class TubeKernels(nn.Module):
     """Project the pixels in each tube: token = W_i patch + b_i.
 
     Shared, there is one learned kernel of the first tube's size, and W_i is its trilinear
-    interpolation to the size of tube i (Piergiovanni et al. 2023, section 3.2); else each tube has
-    a kernel of its own. A tube of fewer channels than the learned kernel takes its first ones.
-    The weights are those of a convolution, (D, C, t, h, w), the form in which published ones come.
+    interpolation to the size of tube i (the interpolated kernels of Piergiovanni et al. 2023);
+    else each tube has a kernel of its own. A tube of fewer channels than the learned kernel takes
+    its first ones. The weights are those of a convolution, (D, C, t, h, w), the form in which
+    published ones come.
 
     Parameters
     ----------

@@ -171,7 +171,7 @@ def _from(frames: Tensor, dim: int, start: int, length: int) -> Tensor:
 class TubeTokens(nn.Module):
     """Cut tubes of pixels out of a clip and project each to a token; most of the clip is not read.
 
-    Piergiovanni, Kuo & Angelova 2023, "Rethinking Video ViTs", section 3.
+    Piergiovanni, Kuo & Angelova 2023, "Rethinking Video ViTs": sparse video tubes.
 
     Parameters
     ----------

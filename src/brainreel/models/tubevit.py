@@ -146,7 +146,7 @@ class TubeViT(StimulusNetwork):
     and Video Learning". Pictures and clips go through the same weights: a picture has the tokens
     of the flat tubes alone. With `frozen_layers` s > 0, layer s gives z_s = block_s(z_(s-1)) +
     gate z_0 with a learned gate that starts at 0, so that a network whose transformer was taken
-    from a ViT at first computes that ViT on the tubes' tokens (section 3.4). The frozen weights
+    from a ViT at first computes that ViT on the tubes' tokens ("scaling up"). The frozen weights
     take no gradient, no optimiser moves them, and they are saved with all others.
 
     Attributes
