@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from brainreel.evaluate.run import evaluate
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.fmri.store import read_store
 from brainreel.simulate.truth import read_truth
+from brainreel.train.fit import fit
+from brainreel.train.recipe import resolve
 
 Ridge = tuple[Path, Scorecard]
 
@@ -59,3 +62,27 @@ def test_segments_of_the_film_are_told_apart(ridge: Ridge) -> None:
     assert card.scores["identification_10way"] > 0.9
     assert card.baselines["identification_10way"] == 0.1
     assert card.p_values["identification_10way"] < 0.01
+
+
+@pytest.mark.slow
+def test_a_network_that_hears_predicts_what_is_tuned_to_sound(study: Path, tmp_path: Path) -> None:
+    """The same network without its listener knows nothing of the sound."""
+    heard = []
+    for listener in ("{name: bands}", "none"):
+        out = tmp_path / listener[1:5]
+        options = [
+            f"data.path={study / 'store'}",
+            f"task.cache={study / 'frames'}",
+            f"model.listener={listener}",
+            "trainer.max_epochs=30",
+            "trainer.progress=false",
+            "scoring.n_permutations=0",
+        ]
+        fit(resolve("film_encoding", options), out)
+        evaluate(out)
+        with np.load(out / "predictions" / "maps_hold_out_stimulus_sub-01.npz") as maps:
+            r = maps["r"]
+        tuning = read_truth(study / "study", "sub-01_task-film_run-3").regions
+        heard.append(np.median(r[np.isin(tuning, ["loudness", "pitch"])]))
+    assert heard[0] > 0.3
+    assert heard[0] > heard[1] + 0.2
