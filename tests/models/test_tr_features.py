@@ -172,6 +172,14 @@ def test_a_frozen_backbone_learns_nothing_and_drops_nothing(name: str) -> None:
     assert "backbone" in {key.split(".")[0] for key in model.state_dict()}
 
 
+def test_what_a_backbone_keeps_frozen_stays_so() -> None:
+    model = make("vtn", backbone={**BACKBONES["vtn"], "frozen": True}).train()
+    learning = {key.split(".")[1] for key, p in model.named_parameters() if p.requires_grad}
+    assert "temporal" in learning
+    assert "frame" not in learning
+    assert not model.backbone.frame.training
+
+
 def test_missing_senses_and_clips_of_pictures_are_named() -> None:
     given = film()
     with pytest.raises(DataError, match="the clip has no sound. 'ast' listens"):

@@ -106,7 +106,8 @@ class EncodingModel(nn.Module):
         self.frozen = config.frozen
         facts = clip_spec(spec, self.clip_trs)
         self.backbone = config.backbone.build(facts)
-        self.backbone.requires_grad_(not config.frozen)
+        if config.frozen:  # else what the backbone itself keeps frozen stays so
+            self.backbone.requires_grad_(False)
         self.listener = config.listener.build(facts) if config.listener else None
         width = tr_width(self.backbone, config.summaries)
         width += self.listener.width if self.listener else 0
