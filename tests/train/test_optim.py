@@ -6,6 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from brainreel.models.mbt import MBTConfig
+from brainreel.models.vit import ViTConfig
+from brainreel.models.vtn import VTNConfig
+from brainreel.shapes import DataSpec
 from brainreel.train.optim import (
     OptimConfig,
     decayed_names,
@@ -121,6 +125,25 @@ def test_stacks_run_side_by_side_unless_told_to_follow() -> None:
     assert told["model.low.patches.bias"] == 5
     assert [told[f"model.low.blocks.{i}.bias"] for i in range(3)] == [4, 3, 2]
     assert (told["model.high.blocks.0.bias"], told["model.head.bias"]) == (1, 0)
+
+
+def test_depths_of_the_networks_here() -> None:
+    spec = DataSpec(frame_shape=(3, 16, 16), sound_shape=(1, 32, 16), classes={"label": 3})
+    vit = layer_depths(ViTConfig(depth=3).build(spec))
+    assert (vit["patches.project.weight"], vit["head.weight"], vit["norm.weight"]) == (4, 0, 0)
+    assert vit["transformer.blocks.2.attention.qkv.weight"] == 1
+    vtn = layer_depths(VTNConfig(depth=2, frame=ViTConfig(depth=3)).build(spec))
+    frame = [vtn[f"frame.transformer.blocks.{i}.attention.qkv.weight"] for i in range(3)]
+    # The last layer over time, which the class token alone leaves, is level with the head.
+    assert frame == [4, 3, 2]
+    assert vtn["temporal.transformer.blocks.0.attention.qkv.weight"] == 1
+    assert {depth for name, depth in vtn.items() if name.startswith("head")} == {0}
+    mbt = MBTConfig(depth=3, fusion_layer=1, patch=8, sound_patch=(8, 8)).build(spec)
+    found = layer_depths(mbt)
+    assert {found[name] for name in found if name.startswith("head")} == {0}
+    last = [found[name] for name in found if "blocks.2." in name]
+    assert last
+    assert set(last) == {1}
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

@@ -89,6 +89,9 @@ class VTN(StimulusNetwork):
         (C, H, W) of a frame.
     """
 
+    # Which parts follow each other, for step sizes that differ from layer to layer.
+    stages = ("frame", "temporal")
+
     def __init__(self, config: VTNConfig, spec: DataSpec) -> None:
         super().__init__()
         self.frame_shape = tuple(spec.frame_shape)

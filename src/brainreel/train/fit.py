@@ -49,10 +49,11 @@ class FittedRun:
 
     def predict(self) -> list[AnyPrediction]:
         """Predict the test part of every fold."""
-        last = self.config.resolved_stages()[-1]
+        stages = self.config.resolved_stages()
+        last, place = stages[-1], _place(self.folder, stages, len(stages) - 1)
         predictions: list[AnyPrediction] = []
         for fold in self.data.folds:
-            job = job_of(last, self.data, fold, self.folder)
+            job = job_of(last, self.data, fold, place)
             predictions.extend(last.task.predict(job, self.states[fold.name]))
         return predictions
 
@@ -187,9 +188,14 @@ def _fit_stages(stages: Sequence[RunConfig], data: Opened, fold: Fold, folder: P
         if own is not data:
             _check_stage(stages[-1], number + 1, own, data, fold)
     for number, (stage, own) in enumerate(zip(stages, seen, strict=True)):
-        place = folder if len(stages) == 1 else folder / f"stage-{number + 1}"
+        place = _place(folder, stages, number)
         state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, state))
     return state
+
+
+def _place(folder: Path, stages: Sequence[RunConfig], number: int) -> Path:
+    """Return where a stage keeps its files: the run folder, or one of its own among several."""
+    return folder if len(stages) == 1 else folder / f"stage-{number + 1}"
 
 
 def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: Fold) -> None:
