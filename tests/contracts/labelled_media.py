@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.image import imsave
 
 from brainreel.simulate.film import write_film
+from brainreel.simulate.motions import MotionConfig, simulate_motion
+from brainreel.simulate.pairs import PairsConfig, simulate_pairs
 
 IDS = tuple("abcdef")
 TRAINED, TESTED = IDS[:4], IDS[4:]
@@ -80,6 +82,21 @@ def pictures(root: Path) -> Path:
                 pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
                 imsave(root / part / name / f"{i}.png", pixels)
     return root
+
+
+FEW = {"n_train": 8, "n_validation": 8, "n_test": 8}
+
+
+def simulated_recipe(name: str, folder: Path) -> list[str]:
+    """The recipe of a simulated set on a few of its films."""
+    if name == "mbt_pairs":
+        simulate_pairs(folder / "media", PairsConfig(**FEW))
+    else:
+        simulate_motion(folder / "media", MotionConfig(**FEW))
+    return [
+        f"data.path={folder / 'media'}", "trainer.max_epochs=none", "trainer.max_steps=2",
+        "trainer.progress=false",
+    ]  # fmt: skip
 
 
 LISTS: dict[str, Callable[[Path], None]] = {

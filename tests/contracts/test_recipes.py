@@ -20,7 +20,7 @@ from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
 from brainreel.train.recipe import recipe_names
 
-from .labelled_media import LISTS, labelled_recipe, write_films
+from .labelled_media import LISTS, labelled_recipe, simulated_recipe, write_films
 
 FEW = ("scoring.n_permutations=20", "scoring.n_bootstrap=20")
 STUDY = StudyConfig(
@@ -115,6 +115,12 @@ RECIPES: dict[str, Maker] = {
 for labelled in LISTS:
     RECIPES[labelled] = lambda study, tmp, name=labelled: labelled_recipe(  # type: ignore[misc]
         name, study.parent / "films", tmp
+    )
+
+
+for simulated in ("mbt_pairs", "tubevit_motion"):
+    RECIPES[simulated] = lambda _, tmp, name=simulated: simulated_recipe(  # type: ignore[misc]
+        name, tmp
     )
 
 

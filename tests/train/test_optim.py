@@ -57,6 +57,30 @@ def test_steps_fall_to_a_tenth_as_pytorchs_do() -> None:
         witness.step()
 
 
+def test_stairs_are_pytorchs_down_to_the_lowest() -> None:
+    config = OptimConfig(schedule="stairs", stair=0.5, stair_steps=4, final=0.1, warmup=0)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    witness = torch.optim.lr_scheduler.StepLR(optimizer, 4, gamma=0.5)
+    for step in range(20):
+        assert lr_share(step, 20, config) == pytest.approx(max(0.1, witness.get_last_lr()[0]))
+        optimizer.step()
+        witness.step()
+
+
+def test_adam_decays_in_the_gradient_as_pytorchs() -> None:
+    nets = [nn.Linear(3, 2, bias=False) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    config = OptimConfig(name="adam", lr=0.1, weight_decay=0.3)
+    ours = make_optimizer(nets[0], config, decayed_names(nets[0]))
+    witness = torch.optim.Adam(nets[1].parameters(), lr=0.1, weight_decay=0.3)
+    for net, optimizer in zip(nets, (ours, witness), strict=True):
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(torch.ones(1, 3)).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(nets[0].weight, nets[1].weight)
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +152,9 @@ def test_stacks_run_side_by_side_unless_told_to_follow() -> None:
 
 
 def test_depths_of_the_networks_here() -> None:
-    spec = DataSpec(frame_shape=(3, 16, 16), sound_shape=(1, 32, 16), classes={"label": 3})
+    spec = DataSpec(
+        frame_shape=(3, 16, 16), clip_frames=2, sound_shape=(1, 32, 16), classes={"label": 3}
+    )
     vit = layer_depths(ViTConfig(depth=3).build(spec))
     assert (vit["patches.project.weight"], vit["head.weight"], vit["norm.weight"]) == (4, 0, 0)
     assert vit["transformer.blocks.2.attention.qkv.weight"] == 1
