@@ -12,6 +12,7 @@ from brainreel.models.mbt import MBTConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
+from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig, TFFLabelConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
@@ -26,6 +27,9 @@ AnyModel = Annotated[
     | ASTConfig
     | VTNConfig
     | TubeViTConfig
-    | MBTConfig,
+    | MBTConfig
+    | TFFAutoencoderConfig
+    | TFFConfig
+    | TFFLabelConfig,
     Field(discriminator="name"),
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from brainreel.config import Config
@@ -18,36 +18,41 @@ from brainreel.config import Config
 class OptimConfig(Config):
     """How weights are moved; used by networks, not by ridge."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or stochastic gradient descent with momentum."""
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW, Adam, or stochastic gradient descent with momentum."""
     lr: float = Field(1e-3, gt=0)
     """Highest step size."""
     weight_decay: float = Field(0.05, ge=0)
-    """Decay of weight matrices (AdamW: decoupled; SGD: in the gradient); biases, norms and tokens
-    are not decayed."""
+    """Decay of weight matrices (AdamW: decoupled; Adam and SGD: in the gradient); biases, norms and
+    tokens are not decayed."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW: memory of the gradient's mean and square."""
+    """AdamW and Adam: memory of the gradient's mean and square."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """SGD: memory of the step."""
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    schedule: Literal["cosine", "steps", "stairs", "constant"] = "cosine"
     """Step size after the warm-up: down to `final` along half a cosine, a tenth after each of
-    `drops`, or as it is."""
+    `drops`, `stair` times as much every `stair_steps` steps, or as it is."""
     drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Shares of all steps after which the step size falls to a tenth; for the schedule steps."""
+    stair: float = Field(0.97, gt=0, le=1)
+    """Step size after a stair over that before it, down to `final`; for the schedule stairs."""
+    stair_steps: int = Field(500, ge=1)
+    """Steps of the optimiser on each stair (TFF: 500 on single volumes, 1000 on sequences)."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of all steps in which the step size rises from 0."""
     final: float = Field(0.0, ge=0, le=1)
-    """Share of `lr` that is left at the last step of the cosine."""
+    """Share of `lr` that is left at the last step of the cosine, or on the lowest stair."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Step size of a layer over that of the layer above it; below 1, pretrained weights near the
     input move less (0.65 to 0.9 for fine-tuning)."""
 
 
 def lr_share(step: int, n_steps: int, config: OptimConfig) -> float:
-    """Return the share of `lr` at a step: linear warm-up, then half a cosine, or drops.
+    """Return the share of `lr` at a step: linear warm-up, then half a cosine, drops or stairs.
 
     (s + 1) / w for the w warm-up steps; then final + (1 - final) (1 + cos(pi u)) / 2 with u going
-    from 0 to 1 over the rest (Loshchilov & Hutter 2017, one period), or 10^-d after d drops.
+    from 0 to 1 over the rest (Loshchilov & Hutter 2017, one period), 10^-d after d drops, or
+    max(final, stair^k) on stair k = 0, 1, ...
     """
     warmup = round(config.warmup * n_steps)
     if step < warmup:
@@ -56,6 +61,8 @@ def lr_share(step: int, n_steps: int, config: OptimConfig) -> float:
         return 1.0
     if config.schedule == "steps":
         return float(0.1 ** sum(step >= round(drop * n_steps) for drop in config.drops))
+    if config.schedule == "stairs":
+        return max(config.final, config.stair ** ((step - warmup) // config.stair_steps))
     through = min((step - warmup) / max(n_steps - warmup, 1), 1.0)
     return config.final + (1 - config.final) * (1 + math.cos(math.pi * through)) / 2
 
@@ -135,6 +142,8 @@ def make_optimizer(
     ]
     if config.name == "adamw":
         return AdamW(groups, lr=config.lr, betas=config.betas)
+    if config.name == "adam":
+        return Adam(groups, lr=config.lr, betas=config.betas)
     return SGD(groups, lr=config.lr, momentum=config.momentum)
 
 
