@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from brainreel.errors import DataError
 from brainreel.layers.film_windows import FilmWindows
-from brainreel.models.backbones import Backbone
-from brainreel.models.base import ModelConfig
-from brainreel.models.sound_backbones import SoundBackbone
-from brainreel.models.tr_features import (
-    Summary,
-    clip_spec,
-    tr_features,
-    tr_width,
-    trs_per_clip,
-)
-from brainreel.models.vit import ViTConfig
-from brainreel.shapes import DataSpec, Sense, check_shape
+from brainreel.models.film_reader import FilmReader, FilmReaderOptions
+from brainreel.shapes import DataSpec, check_shape
 
 
-class EncodingConfig(ModelConfig):
+class EncodingConfig(FilmReaderOptions):
     """Film -> backbone -> TR features -> delays -> the voxels of each person."""
 
     name: Literal["encoding"] = "encoding"
-    backbone: Backbone = ViTConfig()
-    """What turns film into vectors: single frames, or clips of pictures, of sound, or of both."""
-    listener: SoundBackbone | None = None
-    """A second network, on the sound of the same clips, for a backbone that only sees; none: what
-    the backbone does not hear is not heard."""
-    frozen: bool = False
-    """Keep the backbone as it is: no gradient, no dropout, not in the optimiser."""
-    clip_trs: int | None = Field(None, ge=1)
-    """TRs of film in the clip that a TR's vector is made from, the last one its own; none: 2, which
-    shows what moves over TRs and blurs little, or 1 for networks on single pictures."""
-    summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
-    """How the frames of one TR become one vector, for networks on single pictures; the std over
-    frames shows motion and cuts."""
-    features: int = Field(16, ge=1)
-    """Features per TR, shared by all people; few, because scans are short."""
-    hrf_window_s: float = Field(12.0, ge=0)
-    """How far back in the film a TR looks, in seconds; BOLD peaks after 5 and fades by 12."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Chance to drop a delayed feature before the readout; minutes of scan overfit without."""
-
-    @model_validator(mode="after")
-    def _pictures_have_no_clips(self) -> Self:
-        trs_per_clip(self.backbone, self.clip_trs)
-        return self
-
-    @property
-    def senses(self) -> frozenset[Sense]:
-        """What of a film the model takes in."""
-        return self.backbone.senses | (self.listener.senses if self.listener else frozenset())
-
-    def trs_per_clip(self) -> int:
-        """TRs in the clip that a TR's vector is made from."""
-        return trs_per_clip(self.backbone, self.clip_trs)
-
-    def delay_trs(self, tr_s: float) -> int:
-        """TRs before a predicted one whose vectors it is read out from."""
-        # A hair below the quotient keeps 12 s / 1.5 s at 8 when the division rounds up.
-        return math.ceil(self.hrf_window_s / tr_s - 1e-9)
-
-    def context_trs(self, tr_s: float) -> int:
-        """TRs of film before a predicted one that it depends on."""
-        return self.delay_trs(tr_s) + self.trs_per_clip() - 1
 
     def build(self, spec: DataSpec) -> EncodingModel:
         """Return the network with fresh weights."""
@@ -80,13 +26,11 @@ class EncodingConfig(ModelConfig):
         return EncodingModel(self, spec)
 
 
-class EncodingModel(nn.Module):
+class EncodingModel(FilmReader):
     """y_p(t) = W_p [z(t), z(t-1), ..., z(t-delays)] + b_p, z(t) = P g(film up to and in TR t).
 
-    g is the backbone TR by TR (`tr_features`) with the listener beside it, P one linear map for
-    all people, W_p the readout of person p. No norm comes after g: it would take out how bright
-    the picture is. The delays that W_p weighs are a finite impulse response (Dale 1999): each
-    voxel has its own haemodynamics. TRs at which nothing was shown give z = 0.
+    z is what a `FilmReader` makes of the film, W_p the readout of person p: each voxel has its
+    own haemodynamics.
 
     Attributes
     ----------
@@ -97,34 +41,14 @@ class EncodingModel(nn.Module):
     """
 
     def __init__(self, config: EncodingConfig, spec: DataSpec) -> None:
-        super().__init__()
+        super().__init__(config, spec)
         self.subjects = spec.subjects
         self.n_voxels = spec.n_voxels
-        self.delay_trs = config.delay_trs(spec.tr_s)
-        self.context_trs = config.context_trs(spec.tr_s)
-        self.clip_trs, self.summaries = config.trs_per_clip(), config.summaries
-        self.frozen = config.frozen
-        facts = clip_spec(spec, self.clip_trs)
-        self.backbone = config.backbone.build(facts)
-        if config.frozen:  # else what the backbone itself keeps frozen stays so
-            self.backbone.requires_grad_(False)
-        self.listener = config.listener.build(facts) if config.listener else None
-        width = tr_width(self.backbone, config.summaries)
-        width += self.listener.width if self.listener else 0
-        self.project = nn.Linear(width, config.features)
-        self.dropout = nn.Dropout(config.dropout)
         delayed = config.features * (self.delay_trs + 1)
         self.readouts = nn.ModuleDict(
             {_key(who): nn.Linear(delayed, n) for who, n in spec.voxels_of.items()}
         )
         self.train()
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch dropout on or off; a frozen backbone has none."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
 
     def forward(
         self,
@@ -160,27 +84,6 @@ class EncodingModel(nn.Module):
         """
         windows = FilmWindows(frames, sound, frame_numbers, shown)
         return self.read_out(self.delay(self.tr_features(windows)), film, subject)
-
-    def tr_features(self, windows: FilmWindows) -> Tensor:
-        """Return the (U, T - clip_trs + 1, D) features of the TRs that have a whole clip."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            vectors = tr_features(self.backbone, windows, self.clip_trs, self.summaries)
-        if self.listener is not None:
-            heard = tr_features(self.listener, windows, self.clip_trs, self.summaries)
-            vectors = torch.cat([vectors, heard], dim=-1)
-        projected: Tensor = self.project(vectors)
-        if windows.shown is None:
-            return projected
-        return projected * windows.shown[:, self.clip_trs - 1 :].unsqueeze(-1)
-
-    def delay(self, features: Tensor) -> Tensor:
-        """(U, T, D) to (U, T - delays, D (delays + 1)): each TR with those before it."""
-        if features.shape[1] <= self.delay_trs:
-            raise DataError(
-                f"a window of {features.shape[1]} TRs has none left after {self.delay_trs} TRs "
-                "of context. Use longer windows, or a shorter hrf_window_s."
-            )
-        return features.unfold(1, self.delay_trs + 1, 1).flatten(2)
 
     def read_out(self, delayed: Tensor, film: Tensor, subject: Tensor) -> Tensor:
         """(U, S, D') to (B, S, V) by the readout of each row's person."""
