@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +18,12 @@ from brainreel.data.clips import ClipsConfig
 from brainreel.data.labelled_batch import LabelledBatch, LabelledPart
 from brainreel.data.labelled_check import reason
 from brainreel.data.labelled_samples import Item, Labelled
-from brainreel.data.loading import mixed_seed
+from brainreel.data.loading import Draw, mixed_seed
 from brainreel.errors import BrainreelError, DataError
 from brainreel.layers.clip import Clip
 
 # So many other items are tried in the place of one that cannot be read.
 _ATTEMPTS = 10
-
-
-class Draw(NamedTuple):
-    """Which item to load, in which epoch; `~item` is a copy that must not count."""
-
-    item: int
-    epoch: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -62,6 +62,80 @@ class ShardedBatches(ResumableBatches):
     def __iter__(self) -> Iterator[list[int]]:
         number, done = divmod(self.position, len(self))
         yield from self.epoch(number)[done:]
+
+
+class Draw(NamedTuple):
+    """Which item to load, in which epoch; `~item` is a copy that must not count."""
+
+    item: int
+    epoch: int
+
+
+class MixedBatches(ResumableBatches):
+    """Batches that take some items of each source; an epoch is one pass through the first.
+
+    The other sources go round at their own pace: batch p of the training takes batch p of each
+    source's own endless sequence of epochs, so that the position alone says what comes.
+
+    Parameters
+    ----------
+    pools
+        Items of each source, not empty; the first source's set the length of an epoch.
+    sizes
+        Items of each source in a batch.
+    seed
+        Seed of the shuffling; None keeps the order.
+    rank, n_ranks
+        Which process this is, of how many.
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[Sequence[int]],
+        sizes: Sequence[int],
+        *,
+        seed: int | None,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> None:
+        self.pools = [tuple(pool) for pool in pools]
+        self.batches = [
+            ShardedBatches(
+                len(pool),
+                size,
+                # Sources of one length must not be shuffled alike; the first is as if alone.
+                seed=None if seed is None else seed + number,
+                rank=rank,
+                n_ranks=n_ranks,
+            )
+            for number, (pool, size) in enumerate(zip(pools, sizes, strict=True))
+        ]
+        self.position = 0
+        self._epochs: dict[int, tuple[int, list[list[int]]]] = {}
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self.batches[0])
+
+    def at(self, position: int) -> list[Draw]:
+        """Return batch number `position` of the whole training."""
+        draws: list[Draw] = []
+        for source, (pool, batches) in enumerate(zip(self.pools, self.batches, strict=True)):
+            number, place = divmod(position, len(batches))
+            known = self._epochs.get(source)
+            if known is None or known[0] != number:
+                known = self._epochs[source] = (number, batches.epoch(number))
+            for index in known[1][place]:
+                item = pool[index] if index >= 0 else ~pool[~index]
+                draws.append(Draw(item, number))
+        return draws
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        first = self.position
+        if not len(self):
+            return
+        for position in range(first, (first // len(self) + 1) * len(self)):
+            yield self.at(position)
 
 
 class ResumableLoader(DataLoader[Any]):
