@@ -36,8 +36,10 @@ CHECKPOINTS = "checkpoints"
 CURVES = "metrics.csv"
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
 # Each is true and harmless here: windows come from memory maps, so workers would only cost, and
-# what is frozen stays in eval mode on purpose.
+# what is frozen stays in eval mode on purpose, and scores are summed over ranks before they are
+# logged.
 _HARMLESS = (
+    r"It is recommended to use `self\.log\(",
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"The '\w+_dataloader' does not have many workers",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
