@@ -65,9 +65,9 @@ def simulate(
         float | None,
         typer.Option(help="Length of a film in seconds (180 in a study, 1 in pairs, 2 in motion)."),
     ] = None,
-    train: Annotated[int | None, typer.Option(help="Short films to learn from (1024).")] = None,
-    validation: Annotated[int | None, typer.Option(help="Short films to validate (256).")] = None,
-    test: Annotated[int | None, typer.Option(help="Short films to score (512).")] = None,
+    train: Annotated[int | None, typer.Option(help="Short films to learn from.")] = None,
+    validation: Annotated[int | None, typer.Option(help="Short films to validate.")] = None,
+    test: Annotated[int | None, typer.Option(help="Short films to score.")] = None,
 ) -> None:
     """Write simulated data and the known truth: a BIDS study, or a set of short labelled films."""
     _load("simulate").simulate(

@@ -18,6 +18,8 @@ _SAMPLE_RATE_HZ = 16000
 class PairsConfig(FilmSetConfig):
     """A set whose class needs both senses; the defaults are made in half a minute."""
 
+    n_train: int = Field(2048, ge=1)
+    """Films to learn from: enough that a small network reaches the ceilings and stays there."""
     label_noise: float = Field(0.02, ge=0, le=1)
     """Share of films whose class is drawn at random, so that no model can be right on all."""
 
