@@ -161,13 +161,19 @@ def window_attention(
         (B, heads, F, d).
     """
     n_windowed = query.shape[2]
-    block = max(2 * reach, _LEAST_BLOCK)
-    if n_windowed <= 2 * (block + 2 * reach):
+    _, strip = strip_lengths(reach)
+    if n_windowed <= 2 * strip:
         mask = window_mask(n_windowed, key.shape[2] - n_windowed, reach, valid, query.device)
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout
         )
-    return _by_strips(query, key, value, reach, block, valid, dropout)
+    return _by_strips(query, key, value, reach, valid, dropout)
+
+
+def strip_lengths(reach: int) -> tuple[int, int]:
+    """Return how many queries make a block, and how many keys in a row they can reach."""
+    block = max(2 * reach, _LEAST_BLOCK)
+    return block, block + 2 * reach
 
 
 def window_mask(
@@ -195,13 +201,13 @@ def _by_strips(
     key: Tensor,
     value: Tensor,
     reach: int,
-    block: int,
     valid: Tensor | None,
     dropout: float,
 ) -> Tensor:
     """Attend block by block; every block is a row of one batched product."""
     n_rows, heads, n_windowed, size = query.shape
     n_global = key.shape[2] - n_windowed
+    block, strip = strip_lengths(reach)
     n_blocks = math.ceil(n_windowed / block)
     spare = n_blocks * block - n_windowed
     asked = functional.pad(query, (0, 0, 0, spare))
@@ -210,14 +216,14 @@ def _by_strips(
     def strips(part: Tensor) -> Tensor:
         """(B, heads, G + F, d) to (B blocks, heads, G + strip, d)."""
         row = functional.pad(part[:, :, n_global:], (0, 0, reach, reach + spare))
-        cut = row.unfold(2, block + 2 * reach, block).permute(0, 2, 1, 4, 3)
+        cut = row.unfold(2, strip, block).permute(0, 2, 1, 4, 3)
         shared = part[:, None, :, :n_global].expand(-1, n_blocks, -1, -1, -1)
         return torch.cat([shared, cut], dim=3).flatten(0, 1)
 
     if valid is None:
         valid = torch.ones(1, n_windowed, dtype=torch.bool, device=query.device)
-    there = functional.pad(valid, (reach, reach + spare)).unfold(1, block + 2 * reach, block)
-    ahead = torch.arange(block + 2 * reach, device=query.device)
+    there = functional.pad(valid, (reach, reach + spare)).unfold(1, strip, block)
+    ahead = torch.arange(strip, device=query.device)
     ahead = ahead - torch.arange(block, device=query.device)[:, None]
     near = (ahead >= 0) & (ahead <= 2 * reach)
     mask = functional.pad(near & there[:, :, None], (n_global, 0), value=True)
