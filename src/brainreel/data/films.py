@@ -112,6 +112,7 @@ class FilmsData(Config):
             film=film,
             features=features,
             film_digest="" if film is None else run.manifest["sources"]["film"]["sha256"],
+            prepared=run,
         )
 
     def _trs_in_film(self, run: PreparedRun, grid: TrGrid, film: Path) -> range:

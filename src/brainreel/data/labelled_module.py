@@ -9,8 +9,9 @@ from lightning.pytorch import LightningDataModule
 
 from brainreel.data.clips import ClipsConfig
 from brainreel.data.labelled_dataset import ClipDataset
-from brainreel.data.labelled_loading import LabelledLoader, MixedBatches, Unreadable
+from brainreel.data.labelled_loading import LabelledLoader, Unreadable
 from brainreel.data.labelled_samples import Labelled
+from brainreel.data.loading import MixedBatches
 from brainreel.data.samples import Fold
 from brainreel.errors import DataError
 from brainreel.shapes import DataSpec

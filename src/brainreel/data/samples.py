@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.fmri.bold import Bold
+from brainreel.fmri.store import PreparedRun
 from brainreel.shapes import DataSpec, check_shape
 
 Float32 = NDArray[np.float32]
@@ -36,6 +37,8 @@ class Recording:
         SHA-256 of the film file, or empty: the same film under two names is one film.
     members
         The people that a group mean was made of, or empty.
+    prepared
+        The prepared run that it was read from, or None; it keeps moments and level of the run.
     """
 
     subject: str
@@ -46,6 +49,7 @@ class Recording:
     features: Mapping[str, Float32] = field(default_factory=dict)
     film_digest: str = ""
     members: tuple[str, ...] = ()
+    prepared: PreparedRun | None = None
 
     def __post_init__(self) -> None:
         for name, values in self.features.items():
@@ -55,6 +59,11 @@ class Recording:
     def label(self) -> str:
         """Subject and run, as errors name them."""
         return f"{self.subject} {self.run}"
+
+    @property
+    def level(self) -> Float32 | None:
+        """(V,) what cleaning took off each voxel's mean; None where nothing was, or is known."""
+        return None if self.prepared is None else self.prepared.level
 
 
 @dataclass(frozen=True)

@@ -2,65 +2,111 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from brainreel.data.volume_moments import VolumeMoments
 from brainreel.errors import DataError
 from brainreel.fmri.bold import VoxelMask
-from brainreel.fmri.normalize import Moments
 from brainreel.shapes import check_shape
 
 Float32 = NDArray[np.float32]
 
 
 class VolumeViews:
-    """(T, V) BOLD to (T, 2, X, Y, Z): normalised over everything, and voxel by voxel.
+    """(T, V) signal x to (T, 2, X, Y, Z): normalised over everything, and voxel by voxel.
 
-    view 0 = (x - m) / s, m and s over all voxels and TRs seen; outside the mask the same of 0 or
-    of the least value seen, whichever is lower, so that outside is as dark as any brain.
+    view 0 = (x + level - m) / s, m and s over all voxels and TRs seen; outside the mask the same
+    of 0 or of the least value seen, whichever is lower, so that outside is as dark as any brain.
     view 1 = (x_v - m_v) / s_v; 0 outside the mask and at voxels that do not vary.
 
     Both deviations have the divisor n - 1, n the TRs (view 1) or the voxels times TRs (view 0), as
-    in TFF (Malkiel et al. 2022).
+    in TFF (Malkiel et al. 2022). Where the signal was cleaned, level is what cleaning took off the
+    mean of each voxel; for a run as the scanner gave it, level is 0.
 
     Parameters
     ----------
     moments
-        Mean and deviation over the TRs that were seen (training alone, or a whole run).
+        Of the TRs that were seen (training alone, or a whole run), levels counted in.
     mask
         Where the V columns lie.
-    least
-        Least value among the TRs seen, in the units of the data.
+    level
+        (V,) level of the run that is shown; None for 0.
     """
 
-    def __init__(self, moments: Moments, mask: VoxelMask, least: float) -> None:
-        check_shape(moments.mean, "V", name="moments", V=mask.n_voxels)
+    def __init__(
+        self, moments: VolumeMoments, mask: VoxelMask, level: NDArray[np.floating] | None = None
+    ) -> None:
+        n_voxels = check_shape(moments.mean, "V", name="moments", V=mask.n_voxels)["V"]
         if moments.n < 2:
             raise DataError("moments of one volume have no deviation. Give at least two volumes.")
-        self.mask, self.n_voxels = mask, mask.n_voxels
-        self.places = np.flatnonzero(mask.inside)
-        n_values = moments.n * self.n_voxels
-        spread = moments.global_std * np.sqrt(n_values / (n_values - 1))
-        if spread == 0:
+        self.mask, self.n_voxels, self.moments = mask, n_voxels, moments
+        n_values = moments.n * n_voxels
+        self.whole_std = moments.whole_std * np.sqrt(n_values / (n_values - 1))
+        if self.whole_std == 0:
             raise DataError("all voxels hold one and the same value. Check the run.")
-        self.mean, self.scale = moments.global_mean, 1 / spread
-        self.outside = np.float32((min(least, 0.0) - self.mean) * self.scale)
-        deviation = moments.std * np.sqrt(moments.n / (moments.n - 1))
-        self.voxel_mean = moments.mean
-        self.voxel_scale = np.divide(
-            1, deviation, out=np.zeros_like(deviation), where=deviation > 0
-        )
+        self.level = np.zeros(n_voxels) if level is None else np.asarray(level, np.float64)
+        check_shape(self.level, "V", name="level", V=n_voxels)
+        self._inside = mask.inside.ravel()
+        # A volume is filled once, 0 outside, and both views are one formula on the whole grid.
+        outside = moments.whole_mean - min(moments.least, 0.0)
+        self._whole = np.float32(1 / self.whole_std)
+        self._from_whole = self._on_grid(moments.whole_mean - self.level, outside)
+        mean, deviation = moments.mean.astype(np.float64), moments.std.astype(np.float64)
+        deviation *= np.sqrt(moments.n / (moments.n - 1))
+        scale = np.divide(1, deviation, out=np.zeros(n_voxels), where=deviation > 0)
+        self._scale = self._on_grid(scale)
+        self._from_voxel = self._on_grid(mean)
 
     @classmethod
     def of(cls, data: NDArray[np.floating], mask: VoxelMask) -> VolumeViews:
-        """Return the views that one (T, V) run has by itself."""
-        return cls(Moments.of([data]), mask, float(np.min(data)))
+        """Return the views that one (T, V) run, as the scanner gave it, has by itself."""
+        return cls(VolumeMoments.of(data), mask)
 
     def __call__(self, data: NDArray[np.floating]) -> Float32:
         """(T, V) in the units of the moments to (T, 2, X, Y, Z)."""
-        n_trs = check_shape(data, "T V", name="bold", V=self.n_voxels)["T"]
-        views = np.zeros((n_trs, 2, self.mask.inside.size), np.float32)
-        views[:, 0] = self.outside
-        views[:, 0, self.places] = (data - self.mean) * self.scale
-        views[:, 1, self.places] = (data - self.voxel_mean) * self.voxel_scale
-        return views.reshape(n_trs, 2, *self.mask.grid)
+        check_shape(data, "T V", name="bold", V=self.n_voxels)
+        views = np.empty((len(data), 2, *self.mask.grid), np.float32)
+        self.write(data, views)
+        return views
+
+    def write(self, data: NDArray[np.floating], views: NDArray[Any]) -> None:
+        """Write the views of (T, V) into a contiguous (T, 2, X, Y, Z) float32 array."""
+        for row, (first, second) in zip(data, views.reshape(len(data), 2, -1), strict=True):
+            second.fill(0)
+            second[self._inside] = row
+            np.subtract(second, self._from_whole, out=first)
+            first *= self._whole
+            second -= self._from_voxel
+            second *= self._scale
+
+    def scores(self, volumes: NDArray[np.floating]) -> Float32:
+        """(T, X, Y, Z) volumes on the scale of view 0 to (T, V) in deviations of each voxel.
+
+        z = (y s + m - level - m_v) / s_v, s_v with the divisor n, as `zscore_voxelwise` gives of
+        measured signal; 0 at voxels that do not vary.
+        """
+        shift = self.moments.whole_mean - self.level - self.moments.mean
+        values = (self._columns(volumes) * self.whole_std + shift) * self._per_voxel()
+        return np.asarray(values, np.float32)
+
+    def spreads(self, volumes: NDArray[np.floating]) -> Float32:
+        """(T, X, Y, Z) standard deviations on the scale of view 0 to (T, V), as `scores` does."""
+        values = self._columns(volumes) * (self.whole_std * self._per_voxel())
+        return np.asarray(values, np.float32)
+
+    def _columns(self, volumes: NDArray[np.floating]) -> NDArray[np.floating]:
+        x, y, z = self.mask.grid
+        check_shape(volumes, "T X Y Z", name="volumes", X=x, Y=y, Z=z)
+        return volumes[:, self.mask.inside]
+
+    def _per_voxel(self) -> NDArray[np.float64]:
+        std = self.moments.std.astype(np.float64)
+        return np.divide(1, std, out=np.zeros_like(std), where=std > 0)
+
+    def _on_grid(self, values: NDArray[np.float64], outside: float = 0.0) -> Float32:
+        grid = np.full(self._inside.size, outside, np.float32)
+        grid[self._inside] = values
+        return grid

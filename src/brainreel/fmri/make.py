@@ -110,7 +110,13 @@ def make_run(plan: RunPlan) -> Path:
         broken = _stream(plan, aside / BOLD)
         kept = _clean_in_place(plan, aside / BOLD, cleaner, broken)
         save_volume(aside / MASK, np.ones(plan.mask.n_voxels, np.float32), plan.mask)
-        np.savez(aside / MOMENTS, mean=kept.mean, std=kept.std, raw_mean=kept.raw_mean)
+        np.savez(
+            aside / MOMENTS,
+            mean=kept.mean,
+            std=kept.std,
+            raw_mean=kept.raw_mean,
+            least=kept.least.min(),
+        )
         if table.shape[1]:
             np.save(aside / CONFOUNDS, table.to_numpy(np.float64))
         facts = _manifest(plan, kept, digests.result(), list(table.columns), int(broken.sum()))
@@ -183,18 +189,19 @@ def _stream(plan: RunPlan, path: Path) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """Moments of the cleaned columns, and the mean before cleaning, (V,) each."""
+    """Moments of the cleaned columns, (V,) each; their mean before, and their least value on it."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     raw_mean: Float32
+    least: Float32
 
 
 def _clean_in_place(
     plan: RunPlan, path: Path, cleaner: Cleaner, broken: NDArray[np.bool_]
 ) -> _Kept:
     n_voxels = plan.mask.n_voxels
-    kept = _Kept(np.zeros(n_voxels), np.zeros(n_voxels), np.zeros(n_voxels, np.float32))
+    kept = _Kept(*np.zeros((2, n_voxels)), *np.zeros((2, n_voxels), np.float32))
 
     def change(columns: slice, raw: Float32) -> Float32:
         raw[:, broken[columns]] = 0.0
@@ -207,6 +214,8 @@ def _clean_in_place(
         kept.std[columns] = np.where(still, 0.0, std)
         kept.mean[columns] = result.mean(axis=0, dtype=np.float64)
         kept.raw_mean[columns] = raw.mean(axis=0, dtype=np.float64)
+        level = kept.raw_mean[columns] - kept.mean[columns]
+        kept.least[columns] = result.min(axis=0) + level
         return result
 
     change_columns(path, plan.n_trs, n_voxels, change)

@@ -135,6 +135,19 @@ class PreparedRun:
             mean: Float32 = kept["raw_mean"]
             return mean
 
+    @property
+    def level(self) -> Float32:
+        """(V,) what cleaning took off each voxel's mean: signal and level make the volume seen."""
+        with np.load(self.folder / MOMENTS, allow_pickle=False) as kept:
+            level: Float32 = (kept["raw_mean"] - kept["mean"]).astype(np.float32)
+            return level
+
+    @property
+    def least(self) -> float | None:
+        """Least value of signal and level; None where an earlier version did not keep it."""
+        with np.load(self.folder / MOMENTS, allow_pickle=False) as kept:
+            return float(kept["least"]) if "least" in kept else None
+
     def bold(self) -> Bold:
         """Return the cleaned signal, (T, V) float32, memory-mapped and read-only."""
         path = self.folder / BOLD
