@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning.pytorch import LightningDataModule
-
 from brainreel.data.clips import ClipsConfig
 from brainreel.data.labelled_dataset import ClipDataset
 from brainreel.data.labelled_loading import LabelledLoader, Unreadable
 from brainreel.data.labelled_samples import Labelled
 from brainreel.data.loading import MixedBatches
+from brainreel.data.resumable_module import ResumableModule
 from brainreel.data.samples import Fold
 from brainreel.errors import DataError
 from brainreel.shapes import DataSpec
 
 
-class LabelledModule(LightningDataModule):  # type: ignore[misc]
+class LabelledModule(ResumableModule):
     """Clips of the labelled items of one fold.
 
     Parameters
@@ -46,8 +45,6 @@ class LabelledModule(LightningDataModule):  # type: ignore[misc]
         self.labelled, self.fold, self.clips, self.seed = labelled, fold, clips, seed
         self.spec = labelled_spec(labelled, clips)
         self.unreadable = Unreadable(labelled)
-        self._position = 0
-        self._train: LabelledLoader | None = None
 
     def train_dataloader(self) -> LabelledLoader:
         """Return shuffled random clips of the training items, from where a broken run stopped."""
@@ -60,9 +57,8 @@ class LabelledModule(LightningDataModule):  # type: ignore[misc]
         sizes = [max(1, round(self.clips.batch * share / shares[0])) for share in shares]
         dataset = ClipDataset(self.labelled, self.clips, seed=self.seed, training=pools)
         batches = self._batches([pools[s] for s in sources], sizes, seed=self.seed)
-        self._train = self._loader(dataset, batches, part, "training items")
-        self._train.position = self._position
-        return self._train
+        loader = self._loader(dataset, batches, part, "training items")
+        return self.continued(loader)
 
     def val_dataloader(self) -> LabelledLoader:
         """Return the validation items in order, one view each."""
@@ -91,12 +87,11 @@ class LabelledModule(LightningDataModule):  # type: ignore[misc]
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many training batches were handed out and what was unreadable."""
-        position = self._train.position if self._train else self._position
-        return {"position": position, "unreadable": dict(self.unreadable.why)}
+        return {**super().state_dict(), "unreadable": dict(self.unreadable.why)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on after that many batches; Lightning calls it before it asks for the loader."""
-        self._position = int(state_dict["position"])
+        super().load_state_dict(state_dict)
         self.unreadable.why.update(state_dict["unreadable"])
 
     def _in_order(self, items: Sequence[int], clips: ClipsConfig, what: str) -> LabelledLoader:
@@ -108,9 +103,7 @@ class LabelledModule(LightningDataModule):  # type: ignore[misc]
     def _batches(
         self, pools: Sequence[Sequence[int]], sizes: Sequence[int], *, seed: int | None
     ) -> MixedBatches:
-        trainer = self.trainer
-        rank = trainer.global_rank if trainer else 0
-        n_ranks = trainer.world_size if trainer else 1
+        rank, n_ranks = self.ranks
         return MixedBatches(pools, sizes, seed=seed, rank=rank, n_ranks=n_ranks)
 
     def _loader(

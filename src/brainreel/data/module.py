@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
 from brainreel.data.loading import ResumableLoader, ShardedBatches
+from brainreel.data.resumable_module import ResumableModule
 from brainreel.data.samples import Fold, Recording, Segment, Series
 from brainreel.data.strips import SEEING, FilmStrip, WindowsConfig, open_strips, window_facts
 from brainreel.data.windows import (
@@ -22,11 +23,12 @@ from brainreel.data.windows import (
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments, zscore_voxelwise
 from brainreel.shapes import DataSpec, Sense
+from brainreel.timebase import exact
 
 Float32 = NDArray[np.float32]
 
 
-class FilmModule(LightningDataModule):  # type: ignore[misc]
+class FilmModule(ResumableModule):
     """Windows of film and BOLD of one fold.
 
     Parameters
@@ -74,8 +76,6 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
         self.strips: tuple[FilmStrip, ...] = ()
         self.strip_of: tuple[int, ...] = ()
         self._bold: dict[int, Float32] = {}
-        self._position = 0
-        self._train: ResumableLoader | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Decode the films, unless they are in the cache, and take the moments."""
@@ -88,17 +88,7 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
 
     def train_dataloader(self) -> ResumableLoader:
         """Return shuffled windows of the training segments, from where a broken run stopped."""
-        self._train = self.loader(self.fold.train, shuffle=True, own_context=True)
-        self._train.position = self._position
-        return self._train
-
-    def state_dict(self) -> dict[str, int]:
-        """Return how many training batches were handed out, for the checkpoint."""
-        return {"position": self._train.position if self._train else 0}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after that many batches; Lightning calls it before it asks for the loader."""
-        self._position = int(state_dict["position"])
+        return self.continued(self.loader(self.fold.train, shuffle=True, own_context=True))
 
     def val_dataloader(self) -> ResumableLoader:
         """Return windows of the validation segments in order."""
@@ -109,13 +99,13 @@ class FilmModule(LightningDataModule):  # type: ignore[misc]
     ) -> ResumableLoader:
         """Return this rank's batches of some segments; `own_context` as in `plan_windows`."""
         dataset = self.dataset(segments, own_context=own_context)
-        trainer = self.trainer
+        rank, n_ranks = self.ranks
         batches = ShardedBatches(
             len(dataset),
             self.config.batch_windows,
             seed=self.seed if shuffle else None,
-            rank=trainer.global_rank if trainer else 0,
-            n_ranks=trainer.world_size if trainer else 1,
+            rank=rank,
+            n_ranks=n_ranks,
         )
         return ResumableLoader(
             dataset, batches, collate=collate_windows, n_workers=self.config.n_workers
@@ -180,18 +170,30 @@ def film_spec(
     DataError
         If a recording has no film, a person's runs differ in voxels, or TRs differ.
     """
-    first: dict[str, Recording] = {}
     for recording in series.recordings:
         if recording.film is None:
             raise DataError(f"{recording.label} has no film; a network on films needs one.")
+    facts = bold_facts(series)
+    return replace(facts, **window_facts(config, exact(facts.tr_s), senses))
+
+
+def bold_facts(series: Series) -> DataSpec:
+    """Return the people, their voxels, and the one TR that a network on recordings can have.
+
+    Raises
+    ------
+    DataError
+        If a person's runs differ in voxels, or TRs differ.
+    """
+    first: dict[str, Recording] = {}
+    for recording in series.recordings:
         known = first.setdefault(recording.subject, recording)
         if known.bold.n_voxels != recording.bold.n_voxels:
             raise DataError(
                 f"{recording.label} has {recording.bold.n_voxels} voxels, {known.label} has "
                 f"{known.bold.n_voxels}. Prepare both runs with one mask."
             )
-    grids = [recording.bold.grid for recording in series.recordings]
-    trs = sorted({grid.tr_s for grid in grids})
+    trs = sorted({recording.bold.tr_s for recording in series.recordings})
     if len(trs) != 1:
         told = ", ".join(f"{float(tr):g} s" for tr in trs)
         raise DataError(f"the recordings have several TRs ({told}); a network needs one.")
@@ -199,5 +201,4 @@ def film_spec(
         subjects=tuple(first),
         n_voxels=tuple(recording.bold.n_voxels for recording in first.values()),
         tr_s=float(trs[0]),
-        **window_facts(config, trs[0], senses),
     )

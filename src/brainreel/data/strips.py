@@ -89,6 +89,26 @@ class FilmStrip:
             found["sound"] = _taken(self.sound, self.steps[trs], SILENCE)[:, None]
         return found
 
+    def window(
+        self, trs: slice, *, n_before: int, n_trs: int
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """Return what `n_before` TRs and a window of `n_trs` after them hold, as `part` does.
+
+        TRs before the run, and those of the window after `trs`, are black and silent; the second
+        array (n_before + n_trs,) is False there.
+        """
+        first = trs.start - n_before
+        head = max(0, -first)
+        shown = np.zeros(n_before + n_trs, np.bool_)
+        mine = slice(head, head + trs.stop - max(first, 0))
+        shown[mine] = True
+        held = {}
+        for name, part in self.part(slice(first + head, trs.stop)).items():
+            outside = SILENCE if name == "sound" else 0
+            held[name] = np.full((len(shown), *part.shape[1:]), outside, part.dtype)
+            held[name][mine] = part
+        return held, shown
+
 
 def _taken(stored: NDArray[Any], index: NDArray[np.int64], outside: np.generic) -> NDArray[Any]:
     """Return stored[index], with one value for indices that lie outside."""

@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 from brainreel.data.samples import Segment, Series
 from brainreel.data.strips import FilmStrip
 from brainreel.errors import DataError
-from brainreel.stimulus.spectrograms import SILENCE
 
 Float32 = NDArray[np.float32]
 
@@ -183,7 +182,9 @@ class WindowDataset(Dataset[WindowBatch]):
         """Return window `index`; `~index` is the same window with nothing that counts."""
         copy = index < 0
         window = self.windows[~index if copy else index]
-        held, shown = self._film(window)
+        strip = self.strips[window.strip]
+        trs = slice(window.start_tr, window.stop_tr)
+        held, shown = strip.window(trs, n_before=self.context_trs, n_trs=self.window_trs)
         people = window.recordings
         bold = np.zeros((len(people), self.window_trs, max(self.n_voxels)), np.float32)
         counted = np.zeros(bold.shape, np.bool_)
@@ -199,22 +200,6 @@ class WindowDataset(Dataset[WindowBatch]):
             counted=torch.from_numpy(counted),
             **{name: torch.from_numpy(values)[None] for name, values in held.items()},
         )
-
-    def _film(self, window: Window) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-        """Return what the TRs of context and window hold, and which of them were shown."""
-        first = window.start_tr - self.context_trs
-        head = max(0, -first)
-        shown = np.zeros(self.context_trs + self.window_trs, np.bool_)
-        mine = slice(head, head + window.stop_tr - max(first, 0))
-        shown[mine] = True
-        held = {}
-        for name, part in (
-            self.strips[window.strip].part(slice(first + head, window.stop_tr)).items()
-        ):
-            outside = SILENCE if name == "sound" else 0
-            held[name] = np.full((len(shown), *part.shape[1:]), outside, part.dtype)
-            held[name][mine] = part
-        return held, shown
 
 
 def collate_windows(items: Sequence[WindowBatch]) -> WindowBatch:
