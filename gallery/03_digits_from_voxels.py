@@ -45,7 +45,8 @@ from brainreel.report.style import (
 )
 from brainreel.simulate.pictures import answer_pictures, draw_fields, draw_pictures
 from brainreel.train.fit import fit
-from brainreel.train.predictions import PicturePrediction, load_predictions
+from brainreel.train.prediction_files import load_predictions
+from brainreel.train.predictions import PicturePrediction
 from brainreel.train.recipe import resolve
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -20,7 +20,7 @@ from brainreel.files import read_json
 from brainreel.metrics.ranking import average_precision, topk_accuracy
 from brainreel.train.class_predictions import ClassPrediction
 from brainreel.train.fit import FittedRun
-from brainreel.train.predictions import save_predictions
+from brainreel.train.prediction_files import save_predictions
 from brainreel.train.recipe import RunConfig, ScoringConfig
 
 SCORING = ScoringConfig(n_permutations=200, n_bootstrap=200)

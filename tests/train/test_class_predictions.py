@@ -10,7 +10,7 @@ import pytest
 from brainreel.errors import DataError, ShapeError
 from brainreel.files import read_json
 from brainreel.train.class_predictions import ClassPrediction
-from brainreel.train.predictions import load_predictions, save_predictions
+from brainreel.train.prediction_files import load_predictions, save_predictions
 
 RNG = np.random.default_rng(0)
 

@@ -22,7 +22,8 @@ from brainreel.train.feature_ridge import (
     fit_feature_ridge,
     predict_feature_ridge,
 )
-from brainreel.train.predictions import load_predictions, pool, save_predictions
+from brainreel.train.prediction_files import load_predictions, save_predictions
+from brainreel.train.predictions import pool
 
 TR_S, N_TRS, N_VOXELS = Fraction(2), 120, 6
 TASK = FeatureRidgeConfig(first_delay_s=2.0, last_delay_s=6.0, high_pass_hz=None)

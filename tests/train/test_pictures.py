@@ -11,7 +11,7 @@ from brainreel.data.samples import Fold, Trials
 from brainreel.errors import DataError
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.train.pictures import fit_pictures, predict_pictures
-from brainreel.train.predictions import load_predictions, save_predictions
+from brainreel.train.prediction_files import load_predictions, save_predictions
 
 MODEL = PictureRidgeConfig(n_components=(2, 4), alphas=(1.0, 100.0), n_folds=4)
 FOLD = Fold("given", "given", train_trials=tuple(range(32)), test_trials=(35, 33, 39))

@@ -18,7 +18,8 @@ from brainreel.evaluate.people import score_series, series_facts
 from brainreel.evaluate.pictures import score_trials, trials_facts
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.train.fit import PACKAGES, FittedRun, load_fitted
-from brainreel.train.predictions import AnyPrediction, save_predictions
+from brainreel.train.prediction_files import save_predictions
+from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
 
 CARD = "scorecard.json"

@@ -232,7 +232,8 @@ def predict_feature_ridge(
         moments = _moments(arrays["bold_mean"], arrays["bold_std"])
         predicted = [estimator.predict(_rows(features, [segment])) for segment in segments]
         measured = [zscore_voxelwise(series.bold_of(segment), moments) for segment in segments]
-        predictions.append(bold_prediction(series, fold, segments, predicted, measured))
+        found = bold_prediction(series, fold, segments, predicted, measured, moments=moments)
+        predictions.append(found)
     return predictions
 
 

@@ -93,7 +93,8 @@ class SupervisedConfig(TaskConfig):
             if segments:
                 measured = [data.bold(s.recording)[s.start_tr : s.stop_tr] for s in segments]
                 values = [predicted[segment] for segment in segments]
-                predictions.append(bold_prediction(series, job.fold, segments, values, measured))
+                sides = (series, job.fold, segments, values, measured)
+                predictions.append(bold_prediction(*sides, moments=data.moments[who]))
         return predictions
 
     def protocol(self) -> dict[str, Any]:

@@ -1,27 +1,22 @@
-"""What a task predicts for the test part of a fold, and its files in the run folder."""
+"""What a task predicts for the test part of a fold."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Fold, Segment, Series
 from brainreel.errors import DataError
-from brainreel.files import read_json, require_file, write_aside, write_json
 from brainreel.fmri.bold import VoxelMask
+from brainreel.fmri.normalize import Moments
 from brainreel.shapes import check_shape
 from brainreel.train.class_predictions import ClassPrediction
 
 Float32 = NDArray[np.float32]
-
-_INDEX = "index.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +44,10 @@ class Prediction:
         Where the voxels lie, or None.
     names
         Names of the columns (regions), or empty.
+    spread
+        (T, V) predicted standard deviation of each value, in the units of `predicted`, or None.
+    moments
+        Mean and deviation by which BOLD came into these units, or None.
     """
 
     split: str
@@ -64,17 +63,50 @@ class Prediction:
     tr_s: float = 0.0
     mask: VoxelMask | None = None
     names: tuple[str, ...] = ()
+    spread: Float32 | None = None
+    moments: Moments | None = None
 
     def __post_init__(self) -> None:
         sizes = check_shape(self.predicted, "T V", name="predicted")
         check_shape(self.measured, "T V", name="measured", **sizes)
         check_shape(self.segment, "T", name="segment", T=sizes["T"])
         check_shape(self.film_time_s, "T", name="film_time_s", T=sizes["T"])
+        if self.spread is not None:
+            check_shape(self.spread, "T V", name="spread", **sizes)
+            if not (np.isfinite(self.spread).all() and (self.spread >= 0).all()):
+                raise DataError(
+                    f"fold '{self.fold}', {self.subject}: the predicted deviation holds negative, "
+                    "NaN or infinite values. Train again with a smaller optim.lr."
+                )
+        if self.moments is not None:
+            check_shape(self.moments.mean, "V", name="moments", V=sizes["V"])
 
     kind = "bold"
 
+    def part(self, numbers: Sequence[int], *, split: str, fold: str) -> Prediction:
+        """Return some of the segments, renumbered, as a prediction of another split and fold."""
+        rows = np.concatenate([np.flatnonzero(self.segment == number) for number in numbers])
+        sizes = [np.count_nonzero(self.segment == number) for number in numbers]
+        return replace(
+            self,
+            split=split,
+            fold=fold,
+            predicted=self.predicted[rows],
+            measured=self.measured[rows],
+            segment=np.repeat(np.arange(len(numbers)), sizes),
+            film_time_s=self.film_time_s[rows],
+            recordings=tuple(self.recordings[i] for i in numbers),
+            stimuli=tuple(self.stimuli[i] for i in numbers),
+            films=tuple(self.films[i] for i in numbers) if self.films else (),
+            spread=None if self.spread is None else self.spread[rows],
+        )
+
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
+        arrays = {} if self.spread is None else {"spread": self.spread.astype(np.float32)}
+        if self.moments is not None:
+            arrays |= {f"bold_{key}": getattr(self.moments, key) for key in ("mean", "std")}
+            arrays["bold_n"] = np.array(self.moments.n)
+        return arrays | {
             "predicted": self.predicted.astype(np.float32),
             "measured": self.measured.astype(np.float32),
             "segment": self.segment,
@@ -144,6 +176,8 @@ def bold_prediction(
     segments: Sequence[Segment],
     predicted: Sequence[Float32],
     measured: Sequence[Float32],
+    spread: Sequence[Float32] | None = None,
+    moments: Moments | None = None,
 ) -> Prediction:
     """Join one person's test segments, in their order, into a `Prediction`.
 
@@ -155,6 +189,10 @@ def bold_prediction(
         Test segments of one person.
     predicted, measured
         (T, V) of each segment, in the same units.
+    spread
+        (T, V) predicted standard deviation of each segment, in those units, or None.
+    moments
+        Mean and deviation by which BOLD came into these units, or None.
     """
     recordings = [series.recordings[segment.recording] for segment in segments]
     first = recordings[0]
@@ -177,50 +215,9 @@ def bold_prediction(
         tr_s=float(first.bold.tr_s),
         mask=first.bold.mask,
         names=first.bold.names,
+        spread=None if spread is None else np.concatenate(spread),
+        moments=moments,
     )
-
-
-def save_predictions(folder: Path, predictions: Sequence[AnyPrediction]) -> Path:
-    """Write `<fold>_<subject>.npz` for each, masks as NIfTI, and `index.json`; return the index.
-
-    Without a subject it is `<fold>.npz`. Each file is whole or not there; the index comes last,
-    so an index names only whole files.
-    """
-    folder = Path(folder)
-    files = ["_".join(filter(None, (item.fold, item.subject))) + ".npz" for item in predictions]
-    if len(set(files)) < len(files):
-        raise DataError(f"{folder}: two predictions of one fold and person. Name folds apart.")
-    entries = []
-    for file, prediction in zip(files, predictions, strict=True):
-        with write_aside(folder / file) as aside:
-            arrays: dict[str, Any] = prediction._arrays()
-            np.savez(aside, **arrays)
-        entry = {
-            "file": file,
-            "kind": prediction.kind,
-            "split": prediction.split,
-            "fold": prediction.fold,
-            "subject": prediction.subject,
-            **prediction._entry(),
-        }
-        if isinstance(prediction, Prediction) and prediction.mask is not None:
-            entry |= _save_mask(folder, prediction.subject, prediction.mask)
-        entries.append(entry)
-    write_json(folder / _INDEX, entries)
-    return folder / _INDEX
-
-
-def load_predictions(folder: Path) -> list[AnyPrediction]:
-    """Read what `save_predictions` wrote, in its order.
-
-    Raises
-    ------
-    DataError
-        If a file is missing or broken, naming it.
-    """
-    folder = Path(folder)
-    index = require_file(folder / _INDEX, "list of predictions")
-    return [_load(folder, entry) for entry in read_json(index)]
 
 
 def pool(predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -236,6 +233,7 @@ def _joined(items: Sequence[Prediction]) -> Prediction:
     if len(items) == 1:
         return first
     starts = np.cumsum([0, *(len(item.recordings) for item in items)])
+    spreads = [item.spread for item in items if item.spread is not None]
     return Prediction(
         split=first.split,
         fold=first.split,
@@ -252,42 +250,5 @@ def _joined(items: Sequence[Prediction]) -> Prediction:
         tr_s=first.tr_s,
         mask=first.mask,
         names=first.names,
+        spread=np.concatenate(spreads) if len(spreads) == len(items) else None,
     )
-
-
-def _save_mask(folder: Path, subject: str, mask: VoxelMask) -> dict[str, str]:
-    file = f"mask_{subject}.nii.gz"
-    with write_aside(folder / file) as aside:
-        nib.save(nib.Nifti1Image(mask.inside.astype(np.uint8), mask.affine), aside)
-    return {"mask": file, "space": mask.space}
-
-
-def _load_mask(folder: Path, entry: Mapping[str, Any]) -> VoxelMask | None:
-    if not entry.get("mask"):
-        return None
-    image = nib.load(require_file(folder / str(entry["mask"]), "mask"))
-    inside = np.asarray(image.dataobj) > 0
-    return VoxelMask(inside, np.asarray(image.affine, dtype=np.float64), str(entry["space"]))
-
-
-def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
-    path = require_file(folder / str(entry["file"]), "predictions file")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays: dict[str, Any] = {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
-        raise DataError(f"{path}: cannot be read ({problem}). Run it again.") from problem
-    arrays |= {key: str(entry[key]) for key in ("split", "fold", "subject")}
-    try:
-        if entry["kind"] == PicturePrediction.kind:
-            return PicturePrediction(**arrays)
-        if entry["kind"] == ClassPrediction.kind:
-            return ClassPrediction.from_arrays(arrays)
-        for key in ("recordings", "stimuli", "films", "names"):
-            arrays[key] = tuple(str(item) for item in arrays[key])
-        arrays["tr_s"] = float(arrays["tr_s"])
-        return Prediction(**arrays, mask=_load_mask(folder, entry))
-    except (KeyError, TypeError, ValueError) as problem:
-        raise DataError(
-            f"{path}: is no file of predictions ({problem}). Run it again."
-        ) from problem
