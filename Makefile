@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test lint types contracts unit docs bench clean
+.PHONY: quickstart test lint types contracts unit docs bench known-answers clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	for name in prepare film_decoding ridge n_way transformers; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+known-answers: $(STAMP)
+	$(BIN)/python benchmarks/known_answers.py --write docs/models/known-answers.md
 
 clean:
 	rm -rf $(VENV) quickstart .mypy_cache .ruff_cache .pytest_cache
