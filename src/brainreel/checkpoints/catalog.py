@@ -12,6 +12,7 @@ from brainreel.checkpoints.from_tubevit import TubeViTImport, read_tubevit
 from brainreel.checkpoints.from_vit import ViTImport, read_vit
 from brainreel.checkpoints.from_vtn import VTNImport, read_vtn
 from brainreel.checkpoints.imported import Imported
+from brainreel.checkpoints.mbt_starts import MBTStart, read_mbt_start
 from brainreel.checkpoints.tube_starts import TubeViTStart, read_tubevit_start
 from brainreel.config import Config
 
@@ -39,6 +40,7 @@ ORIGINS: dict[str, Origin] = {
     "vit": Origin("ViT and DeiT (timm, Hugging Face), AST (Hugging Face)", read_vit, ViTImport),
     "vtn": Origin("VTN (SlowFast)", read_vtn, VTNImport),
     "mbt": Origin("MBT (Scenic, JAX)", read_mbt, MBTImport),
+    "mbt_start": Origin("a run folder of a ViT, made into an MBT", read_mbt_start, MBTStart),
     "tubevit": Origin("TubeViT (the PyTorch port)", read_tubevit, TubeViTImport),
     "tubevit_start": Origin(
         "a run folder of a ViT, made into a TubeViT", read_tubevit_start, TubeViTStart

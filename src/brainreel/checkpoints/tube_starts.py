@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +15,16 @@ from torch.nn import functional
 
 from brainreel.checkpoints.imported import Imported
 from brainreel.checkpoints.remap import Drop, Rename, remap
-from brainreel.checkpoints.store import load_run
+from brainreel.checkpoints.run_network import RunNetwork, read_network
 from brainreel.config import Config
 from brainreel.errors import CheckpointError
 from brainreel.layers.tube_kernels import Size
 from brainreel.layers.tubes import Tube
-from brainreel.models.catalog import AnyModel
 from brainreel.models.tubevit import PUBLISHED_TUBES, TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec
 
 Spread = Literal["even", "central"]
-_FIT = "network/"  # before the names of a network's weights in the run folder of a fit
 _PATCHES = "patches.project."
 _RULES = (
     Rename(r"((?:transformer|norm|patches)\..*|class_token)", r"\1"),
@@ -56,15 +54,6 @@ class TubeViTStart(Config):
     """The clip's vector: all tokens, weighed alike at first, or the class token."""
     frames: int = Field(32, ge=1)
     """Frames of a clip; with `small` those that it has."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Network:
-    """One network of a run folder."""
-
-    config: AnyModel
-    spec: DataSpec
-    state: dict[str, Tensor]
 
 
 def inflate(kernel: Tensor, size: Size, spread: Spread = "even") -> Tensor:
@@ -120,7 +109,7 @@ def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> 
         If the networks are not of these kinds, or do not fit each other.
     """
     chosen = TubeViTStart.parse(options or {}, where="import tubevit_start")
-    vit = _read(Path(path))
+    vit = read_network(Path(path))
     if not isinstance(vit.config, ViTConfig) or vit.config.norm != "pre":
         raise CheckpointError(f"{path}: holds no 'vit' with norm=pre. Import one first.")
     if not vit.config.qkv_bias:
@@ -133,7 +122,7 @@ def read_tubevit_start(path: Path, options: Mapping[str, Any] | None = None) -> 
     if chosen.small is None:
         spec, of_tubes, tubes = _inflated(vit, kernel, bias, chosen)
     else:
-        spec, of_tubes, tubes = _taken(_read(chosen.small), vit.config.width, chosen)
+        spec, of_tubes, tubes = _taken(read_network(chosen.small), vit.config.width, chosen)
         why = "the tubes of the small TubeViT stand instead"
         dropped |= {_PATCHES + part: why for part in ("weight", "bias")}
     config = _config(vit.config, of_tubes, chosen)
@@ -157,7 +146,7 @@ def _config(vit: ViTConfig, tubes: Mapping[str, Any], chosen: TubeViTStart) -> T
 
 
 def _inflated(
-    vit: _Network, kernel: Tensor, bias: Tensor, chosen: TubeViTStart
+    vit: RunNetwork, kernel: Tensor, bias: Tensor, chosen: TubeViTStart
 ) -> tuple[DataSpec, dict[str, Any], dict[str, Tensor]]:
     """Return spec, options and weights of tubes that begin as the patches of the ViT."""
     assert isinstance(vit.config, ViTConfig)
@@ -182,7 +171,7 @@ def _inflated(
 
 
 def _taken(
-    small: _Network, width: int, chosen: TubeViTStart
+    small: RunNetwork, width: int, chosen: TubeViTStart
 ) -> tuple[DataSpec, dict[str, Any], dict[str, Tensor]]:
     """Return spec, options and weights of tubes that a smaller TubeViT learned."""
     if not isinstance(small.config, TubeViTConfig):
@@ -211,27 +200,3 @@ def _joined(tube: Tube, factor: int) -> Tube:
     along = {1: (1, 1, 1), 2: (1, 1, 2) if tube.is_flat else (2, 1, 1), 4: (1, 2, 2)}[factor]
     joined = tuple(old * new for old, new in zip(tube.joined, along, strict=True))
     return Tube.parse({**tube.to_dict(), "joined": joined}, where="small")
-
-
-class _Stored(Config):
-    """What config.yaml of a run folder holds of its model."""
-
-    model: AnyModel
-    """The model's options."""
-
-
-def _read(folder: Path) -> _Network:
-    """Read the one network of a run folder, imported or fitted."""
-    run = load_run(folder)
-    config = _Stored.parse({"model": run.config.get("model")}, where=str(folder)).model
-    fits = {name.partition(":")[0] for name in run.state if ":" in name}
-    if len(fits) > 1:
-        raise CheckpointError(
-            f"{folder}: holds the networks of several folds ({', '.join(sorted(fits))}). "
-            "Give a run of one fold."
-        )
-    inside = {name.partition(":")[2] or name: value for name, value in run.state.items()}
-    if fits:
-        inside = {name.removeprefix(_FIT): value for name, value in inside.items()
-                  if name.startswith(_FIT)}  # fmt: skip
-    return _Network(config, run.spec, inside)
