@@ -150,7 +150,7 @@ class ResumableLoader(DataLoader[Any]):
         dataset: Dataset[Any],
         batches: ResumableBatches,
         *,
-        collate: Callable[[Sequence[Any]], Any],
+        collate: Callable[[Any], Any],
         n_workers: int = 0,
     ) -> None:
         # Its own generator: workers' seeds must not be drawn from the one that dropout uses.

@@ -50,6 +50,31 @@ class VoxelMask:
         x, y, z = self.inside.shape
         return x, y, z
 
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The smallest box of the grid that holds all voxels inside."""
+        places = np.nonzero(self.inside)
+        x, y, z = (slice(int(place.min()), int(place.max()) + 1) for place in places)
+        return x, y, z
+
+    def within(self, box: tuple[slice, slice, slice]) -> VoxelMask:
+        """Return the mask of a box of the grid that holds all voxels: the same V, a smaller grid.
+
+        Raises
+        ------
+        DataError
+            If voxels lie outside the box.
+        """
+        cut = self.inside[box]
+        if np.count_nonzero(cut) != self.n_voxels:
+            raise DataError(
+                f"{self.n_voxels - np.count_nonzero(cut)} voxels lie outside the box that volumes "
+                "are cut to. Cut to a larger one, or leave the grid whole."
+            )
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+        return VoxelMask(cut, affine, self.space)
+
     def unmask(self, values: NDArray[np.floating], fill: float = 0.0) -> NDArray[np.floating]:
         """Put (..., V) values back into (..., X, Y, Z) volumes, `fill` outside."""
         if values.shape[-1] != self.n_voxels:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,13 @@ class PreparedRun:
         Holds `bold.npy`, `manifest.json`, `mask.nii.gz`, `moments.npz` and `confounds.npy`.
     manifest
         What it was made from and with.
+    masks
+        Masks that were read, by digest, shared by the runs of one reading.
     """
 
     folder: Path
     manifest: Mapping[str, Any]
+    masks: dict[str, VoxelMask] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -117,10 +119,13 @@ class PreparedRun:
         values = np.load(self.folder / CONFOUNDS, allow_pickle=False)
         return pd.DataFrame(values, columns=names)
 
-    @functools.cached_property
+    @property
     def mask(self) -> VoxelMask:
-        """Where the columns lie in the brain."""
-        return load_mask(self.folder / MASK, space=str(self.manifest["space"]))
+        """Where the columns lie in the brain; runs of one mask share it."""
+        digest = str(self.manifest["mask_digest"])
+        if digest not in self.masks:
+            self.masks[digest] = load_mask(self.folder / MASK, space=str(self.manifest["space"]))
+        return self.masks[digest]
 
     @property
     def moments(self) -> Moments:
@@ -178,12 +183,12 @@ def open_store(store: Path) -> Path:
     return store
 
 
-def read_run(folder: Path) -> PreparedRun:
-    """Read one prepared run."""
+def read_run(folder: Path, masks: dict[str, VoxelMask] | None = None) -> PreparedRun:
+    """Read one prepared run, and its mask where `masks` has it not yet."""
     manifest = read_json(Path(folder) / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{folder}: not a run of this version. Prepare it again.")
-    return PreparedRun(Path(folder), manifest)
+    return PreparedRun(Path(folder), manifest, {} if masks is None else masks)
 
 
 def read_store(
@@ -216,7 +221,8 @@ def read_store(
         folders = [store / name for name in read_json(store / _INDEX)["runs"].values()]
     else:
         folders = [path.parent for path in store.glob(f"[!.]*/{MANIFEST}")]
-    runs = [read_run(folder) for folder in folders]
+    masks: dict[str, VoxelMask] = {}
+    runs = [read_run(folder, masks) for folder in folders]
     if config_digest is not None:
         runs = [run for run in runs if run.config_digest.startswith(config_digest)]
     runs = _kept(runs, "sub", "subject", subjects, store)
