@@ -1,5 +1,5 @@
 """Where a network looks and listens
-==================================
+=================================
 
 A network that hears and sees gives an answer: which pixels, and which moments of the sound, does it
 come from? Attention roll-out follows the attention of all layers back from the class tokens to the
