@@ -15,7 +15,7 @@ def test_a_set_of_films_is_written_and_its_ceilings_told(brainreel, tmp_path, wh
     out = tmp_path / what
     lines = brainreel("simulate", "--what", what, "--out", out, "--seed", 3, *FEW).output
     assert told in lines
-    assert f"brainreel run {recipe} data.path={out}" in lines
+    assert f"brainreel run {recipe} data.path={out} scoring.truth={out}" in lines
     truth = read_set_truth(out)
     assert truth["set"] == what
     assert (truth["config"]["seed"], truth["config"]["duration_s"]) == (3, 0.5)

@@ -83,7 +83,7 @@ def _simulate_set(
     say(f"{sum(config.parts.values())} films in {out}; no classifier is right more often than:")
     for name, ceiling in ceilings.items():
         say(f"  {name.replace('_', ' ')}: {ceiling:.1%}")
-    say(f"Next: brainreel run {recipe} data.path={out} --out RUN")
+    say(f"Next: brainreel run {recipe} data.path={out} scoring.truth={out} --out RUN")
 
 
 def simulate_with_bar(out: Path, config: StudyConfig) -> StudyTruth:

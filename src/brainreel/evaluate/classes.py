@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from brainreel.data.labelled_samples import Labelled
 from brainreel.errors import DataError
+from brainreel.evaluate.class_ceilings import exact_accuracy
 from brainreel.evaluate.parts import Float64, Measured, card_of, resampled_means
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import read_json, write_aside, write_json
 from brainreel.metrics.classes import confusion, resampled_map, shuffled_map, topk_credit
 from brainreel.metrics.ranking import average_precision, mean_average_precision
+from brainreel.models.stimulus import StimulusConfig
 from brainreel.train.class_predictions import UNTOLD, ClassPrediction
 from brainreel.train.fit import FittedRun
 from brainreel.train.predictions import AnyPrediction
@@ -217,12 +219,15 @@ def score_labelled(
         prefix = f"{split}:" if len(splits) > 1 else ""
         scores = score_classes(tests, scoring, run.config.seed)
         card = card_of("", scores, level=scoring.level, prefix=prefix)
+        ceilings, shares, intervals = _exact(run, card, folds, prefix)
         _save_table(home, split, class_table(tests))
         cards.append(
             Scorecard(
                 "",
                 card.scores,
-                card.intervals,
+                {**card.intervals, **intervals},
+                ceilings=ceilings,
+                shares=shares,
                 p_values=card.p_values,
                 baselines=card.baselines,
                 data={"tested": {f"{prefix}{test.name}": _tested(test) for test in tests}},
@@ -230,6 +235,25 @@ def score_labelled(
             )
         )
     return cards
+
+
+def _exact(
+    run: FittedRun, card: Scorecard, folds: Sequence[ClassPrediction], prefix: str
+) -> tuple[dict[str, float], dict[str, float], dict[str, tuple[float, float]]]:
+    """Return exact ceiling, share of it and the share's interval, where the truth is known."""
+    truth, name = run.config.scoring.truth, f"{prefix}top1"
+    if truth is None or name not in card.scores:
+        return {}, {}, {}
+    model = run.config.resolved_stages()[-1].model
+    assert isinstance(model, StimulusConfig)
+    ceiling = exact_accuracy(truth, model.senses, [item for fold in folds for item in fold.items])
+    low, high = card.intervals.get(name, (float("nan"),) * 2)
+    key = f"{name}|exact"
+    return (
+        {f"{prefix}exact": ceiling},
+        {key: card.scores[name] / ceiling},
+        {key: (low / ceiling, high / ceiling)} if name in card.intervals else {},
+    )
 
 
 def labelled_facts(labelled: Labelled) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from brainreel.evaluate.classes import labelled_facts, score_labelled
 from brainreel.evaluate.people import score_series, series_facts
 from brainreel.evaluate.pictures import score_trials, trials_facts
 from brainreel.evaluate.scorecard import Scorecard
+from brainreel.simulate.film_set import read_set_truth
 from brainreel.train.fit import PACKAGES, FittedRun, load_fitted
 from brainreel.train.prediction_files import save_predictions
 from brainreel.train.predictions import AnyPrediction
@@ -58,10 +59,12 @@ def check_scoring(config: RunConfig) -> None:
     Raises
     ------
     DataError
-        If `scoring.truth` is no simulated study.
+        If `scoring.truth` is no simulated study, or no simulated set of labelled films.
     """
     truth = config.scoring.truth
-    if truth is not None and not (truth / "derivatives" / "truth").is_dir():
+    if truth is not None and config.data.name == "labelled":
+        read_set_truth(truth)
+    elif truth is not None and not (truth / "derivatives" / "truth").is_dir():
         raise DataError(
             f"{truth}: no simulated study (it has no derivatives/truth). Give scoring.truth the "
             "folder that `brainreel simulate` made, or leave it out."

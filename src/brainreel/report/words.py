@@ -16,8 +16,9 @@ CEILING_ORDER = ("exact", "repeats", "repeat", "split_half", "leave_one_out", "i
 _CEILINGS = {
     "exact": (
         "exact",
-        "The best correlation any model could reach, computed from the simulated person's "
-        "noise-free signal and noise, through the same cleaning as the data.",
+        "The best score any model could reach, computed from what was simulated: a person's "
+        "noise-free signal and noise, through the same cleaning as the data; or how films and "
+        "their classes were drawn.",
     ),
     "repeats": (
         "repeats",

@@ -60,7 +60,13 @@ def simulate_motion(
         return ShortFilm(name, {"motion": name}, frames)
 
     ceilings = motion_ceilings(config)
-    truth = {"set": "motion", "ceilings": ceilings, "classes": names}
+    seen = {"pictures": ceilings["whole"], "pictures and sound": ceilings["whole"]}
+    truth = {
+        "set": "motion",
+        "ceilings": ceilings,
+        "ceiling_of_senses": {**seen, "sound": ceilings["chance"]},
+        "classes": names,
+    }
     write_film_set(out, config, draw, truth, progress=progress)
     return ceilings
 

@@ -76,6 +76,11 @@ def simulate_pairs(
     truth = {
         "set": "pairs",
         "ceilings": ceilings,
+        "ceiling_of_senses": {
+            "pictures": ceilings["picture"],
+            "sound": ceilings["sound"],
+            "pictures and sound": ceilings["both"],
+        },
         "classes": names,
         "motions": motions,
         "sounds": sounds,

@@ -36,7 +36,8 @@ class ScoringConfig(Config):
     ceiling_floor: float = Field(0.1, gt=0, lt=1)
     """Voxels with a ceiling below it have no share of the ceiling; they are counted."""
     truth: Path | None = None
-    """Simulated study whose exact ceilings are known; read by the scoring alone."""
+    """Simulated study, or set of labelled films, whose exact ceilings are known; read by the
+    scoring alone."""
 
 
 class StageConfig(Config):
@@ -88,7 +89,7 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _truth_is_of_films(self) -> RunConfig:
-        if self.scoring.truth is not None and self.data.name != "films":
+        if self.scoring.truth is not None and self.data.name not in ("films", "labelled"):
             raise ValueError("scoring.truth is for simulated film studies; leave it out")
         return self
 
