@@ -6,7 +6,7 @@ A new family joins by a file `cases_<family>.py` here, with its `CASES` by name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,8 @@ class Case:
     """Inputs with one axis too long."""
     axis: str
     """How the error names that axis."""
+    joined: Callable[[Any], Tensor] = field(default=lambda out: out)
+    """Everything that forward gives, as one tensor of the shape `out`."""
 
 
 def noise(*shape: int) -> Tensor:

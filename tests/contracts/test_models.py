@@ -53,14 +53,14 @@ def test_every_registered_network_has_a_case() -> None:
 def test_it_builds_tiny_and_gives_the_documented_shape(case: Case) -> None:
     model = build(case)
     assert sum(p.numel() for p in model.parameters()) < 20_000
-    assert model(**case.inputs()).shape == case.out
+    assert case.joined(model(**case.inputs())).shape == case.out
 
 
 def test_gradient_reaches_every_parameter(case: Case) -> None:
     model = build(case).train()
     torch.manual_seed(1)
     # A weighted sum: a plain one is blind to what LayerNorm takes out.
-    out = model(**case.inputs())
+    out = case.joined(model(**case.inputs()))
     if not list(model.parameters()):
         return
     (out * noise(*out.shape)).sum().backward()
@@ -74,9 +74,9 @@ def test_gradient_reaches_every_parameter(case: Case) -> None:
 @torch.no_grad()
 def test_a_row_of_a_batch_equals_that_row_alone(case: Case) -> None:
     model, inputs = build(case).eval(), case.inputs()
-    together = model(**inputs)
+    together = case.joined(model(**inputs))
     for i in range(len(together)):
-        alone = model(**case.row(inputs, i))
+        alone = case.joined(model(**case.row(inputs, i)))
         torch.testing.assert_close(alone[0], together[i], rtol=1e-5, atol=1e-6)
 
 
@@ -89,7 +89,8 @@ def test_saved_and_loaded_it_is_the_same_bit_for_bit(case: Case, tmp_path: Path)
     config = type(case.config).parse(case.config.to_dict())
     again = config.build(DataSpec.from_json(case.spec.to_json())).eval()
     load_state(again, load_weights(path), where=str(path))
-    assert torch.equal(again(**case.inputs()), model(**case.inputs()))
+    given, found = case.joined(model(**case.inputs())), case.joined(again(**case.inputs()))
+    assert torch.equal(found, given)
 
 
 def test_its_config_survives_yaml_and_refuses_unknown_keys(case: Case, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
 from brainreel.models.encoding import EncodingConfig
+from brainreel.models.film_vae import FilmVAEConfig
 from brainreel.models.mbt import MBTConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.pixels import PixelsConfig
@@ -30,6 +31,7 @@ AnyModel = Annotated[
     | MBTConfig
     | TFFAutoencoderConfig
     | TFFConfig
-    | TFFLabelConfig,
+    | TFFLabelConfig
+    | FilmVAEConfig,
     Field(discriminator="name"),
 ]

@@ -190,18 +190,34 @@ class VolumeTransformer(nn.Module):
         return x[:, 0], x[:, 1:]
 
 
-class TFFAutoencoder(nn.Module):
-    """Single volumes through the bottleneck and back.
-
-    Malkiel, Rosenman, Wolf & Hendler 2022, "Self-Supervised Transformers for fMRI representation",
-    phase 1.
-    """
+class VolumeCoder(nn.Module):
+    """Volumes to vectors and back, one by one."""
 
     def __init__(self, options: VolumeOptions, spec: DataSpec) -> None:
         super().__init__()
         self.grid = _grid(spec, options.name)
         self.encoder = VolumeEncoder(options, self.grid)
         self.decoder = VolumeDecoder(options, self.grid)
+
+    def encode(self, volumes: Tensor) -> Tensor:
+        """(B, T, 2, X, Y, Z) to (B, T, E)."""
+        x, y, z = self.grid
+        check_shape(volumes, f"B T {N_VIEWS} X Y Z", name="volumes", X=x, Y=y, Z=z)
+        vectors: Tensor = self.encoder(volumes.flatten(0, 1))
+        return vectors.reshape(*volumes.shape[:2], -1)
+
+    def decode(self, vectors: Tensor) -> Tensor:
+        """(B, T, E) to (B, T, X, Y, Z)."""
+        volumes: Tensor = self.decoder(vectors.flatten(0, 1))
+        return volumes.reshape(*vectors.shape[:2], *self.grid)
+
+
+class TFFAutoencoder(VolumeCoder):
+    """Single volumes through the bottleneck and back.
+
+    Malkiel, Rosenman, Wolf & Hendler 2022, "Self-Supervised Transformers for fMRI representation",
+    phase 1.
+    """
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Reconstruct.
@@ -217,18 +233,6 @@ class TFFAutoencoder(nn.Module):
             (B, T, X, Y, Z), on the scale of the first normalisation.
         """
         return self.decode(self.encode(volumes))
-
-    def encode(self, volumes: Tensor) -> Tensor:
-        """(B, T, 2, X, Y, Z) to (B, T, E)."""
-        x, y, z = self.grid
-        check_shape(volumes, f"B T {N_VIEWS} X Y Z", name="volumes", X=x, Y=y, Z=z)
-        vectors: Tensor = self.encoder(volumes.flatten(0, 1))
-        return vectors.reshape(*volumes.shape[:2], -1)
-
-    def decode(self, vectors: Tensor) -> Tensor:
-        """(B, T, E) to (B, T, X, Y, Z)."""
-        volumes: Tensor = self.decoder(vectors.flatten(0, 1))
-        return volumes.reshape(*vectors.shape[:2], *self.grid)
 
 
 class TFF(TFFAutoencoder):
