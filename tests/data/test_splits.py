@@ -8,13 +8,8 @@ import pytest
 from brainreel.data.cuts import trs_within
 from brainreel.data.leaks import window_of
 from brainreel.data.samples import Segment
-from brainreel.data.splits import (
-    BlocksSplit,
-    HoldOutStimulus,
-    HoldOutSubject,
-    TimeSplit,
-    make_folds,
-)
+from brainreel.data.splits import HoldOutStimulus, HoldOutSubject, make_folds
+from brainreel.data.time_splits import BlocksSplit, TimeSplit
 from brainreel.errors import ConfigError, DataError, LeakError
 from brainreel.timebase import TrGrid
 

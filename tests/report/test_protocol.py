@@ -54,6 +54,8 @@ def test_pictures_are_resampled_as_pictures() -> None:
     ("split", "words"),
     [
         ({"name": "hold_out_subject", "test_subjects": []}, "not in training: the last by name"),
+        ({"name": "cells", "gap_s": 16.0}, "some people, and the last part of every film or run,"),
+        ({"name": "cells", "test_stimuli": ["a", "b"]}, "some people, and a, b; each cell"),
         ({"name": "time", "gap_s": 16.0}, "last part of every film or run, with 16 s left out"),
         ({"name": "blocks", "n_folds": 5, "gap_s": 0}, "5 contiguous blocks, each predicted from"),
         ({"name": "given"}, "names as its test part"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -54,7 +54,8 @@ def check_no_leak(
     recordings
         All recordings that the fold's segments index.
     fold
-        Train, validation and test segments. Each two of the three sides must keep apart.
+        Train, validation and test segments. Each two of the three sides must keep apart; of the
+        cells of a test, each in what is unseen in it.
     gap_s
         Seconds of film time that must lie between two sides, on the same film, whoever watched
         it: a person's response to a film tells much of another's, and BOLD is smeared by the
@@ -68,17 +69,13 @@ def check_no_leak(
     LeakError
         Naming both runs and their times.
     """
-    sides = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-    names = list(sides)
+    where = f"split '{fold.split}', fold '{fold.name}'"
     films = films_of(recordings)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            where = f"split '{fold.split}', fold '{fold.name}'"
-            if across_subjects:
-                _check_people(recordings, (first, sides[first]), (second, sides[second]), where)
-            else:
-                pair = (first, sides[first]), (second, sides[second])
-                _check_film_time(recordings, films, *pair, exact(gap_s), where)
+    for first, second, unseen_film, unseen_person in _pairs(fold, across_subjects):
+        if unseen_person:
+            _check_people(recordings, first, second, where)
+        if unseen_film:
+            _check_film_time(recordings, films, first, second, exact(gap_s), where)
 
 
 def check_no_trial_leak(
@@ -108,6 +105,31 @@ def check_no_trial_leak(
                 )
 
 
+def check_families(
+    recordings: Sequence[Recording], fold: Fold, families: Mapping[str, str]
+) -> None:
+    """Refuse a fold with people of one family (person to family) on two of its sides.
+
+    Raises
+    ------
+    LeakError
+        Naming the family and two of its people.
+    """
+    known: dict[str, tuple[str, str]] = {}
+    parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+    for side, segments in parts.items():
+        for who in dict.fromkeys(recordings[s.recording].subject for s in segments):
+            if who not in families:
+                continue
+            other, there = known.setdefault(families[who], (who, side))
+            if there != side:
+                raise LeakError(
+                    f"split '{fold.split}', fold '{fold.name}': {other} ({there}) and {who} "
+                    f"({side}) are of the family '{families[who]}'. Keep families on one side; "
+                    "the splits 'held_out' and 'stratified' do."
+                )
+
+
 def check_sides(recordings: Sequence[Recording], fold: Fold, *, across_subjects: bool) -> None:
     """Refuse a fold without training or test data, or with a person tested but never trained.
 
@@ -117,7 +139,8 @@ def check_sides(recordings: Sequence[Recording], fold: Fold, *, across_subjects:
         Naming the fold, and the person where it is one.
     """
     where = f"split '{fold.split}', fold '{fold.name}'"
-    for side, segments in (("train on", fold.train), ("test on", fold.test)):
+    tests = [(f"test '{cell.name}' on", cell.test) for cell in fold.cells]
+    for side, segments in (("train on", fold.train), *(tests or [("test on", fold.test)])):
         if not segments:
             raise DataError(
                 f"{where}: nothing to {side}. Give it more data, a smaller gap_s, or another part."
@@ -125,7 +148,8 @@ def check_sides(recordings: Sequence[Recording], fold: Fold, *, across_subjects:
     if across_subjects:
         return
     trained = {recordings[s.recording].subject for s in fold.train}
-    for segment in fold.test:
+    seen = [s for cell in fold.cells if not cell.unseen_person for s in cell.test]
+    for segment in seen if fold.cells else fold.test:
         subject = recordings[segment.recording].subject
         if subject not in trained:
             raise DataError(
@@ -153,6 +177,18 @@ def check_everybody_tested(recordings: Sequence[Recording], fold: Fold) -> None:
 
 
 _Side = tuple[str, Sequence[Segment]]
+
+
+def _pairs(fold: Fold, across_subjects: bool) -> Iterator[tuple[_Side, _Side, bool, bool]]:
+    """Yield two sides each, and whether they may share no part of a film, and no person."""
+    rule = not across_subjects, across_subjects
+    train, validation = ("train", fold.train), ("validation", fold.validation)
+    yield train, validation, *rule
+    for first in (train, validation):
+        if not fold.cells:
+            yield first, ("test", fold.test), *rule
+        for cell in fold.cells:
+            yield first, (f"test '{cell.name}'", cell.test), cell.unseen_film, cell.unseen_person
 
 
 def _check_people(recordings: Sequence[Recording], first: _Side, second: _Side, where: str) -> None:

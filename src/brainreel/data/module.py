@@ -151,7 +151,7 @@ def training_moments(series: Series, fold: Fold) -> dict[str, Moments]:
     the same numbers.
     """
     moments = {}
-    for who, mine in train_segments_of(series, fold.train).items():
+    for who, mine in train_segments_of(series, fold).items():
         seen = Moments.of(series.bold_of(segment) for segment in mine)
         mean, std = (
             values.astype(np.float32).astype(np.float64) for values in (seen.mean, seen.std)

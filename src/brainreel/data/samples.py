@@ -81,6 +81,27 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One of several tests of one fit, scored by itself.
+
+    Attributes
+    ----------
+    name
+        What its scores are called.
+    test
+        Its segments.
+    unseen_person, unseen_film
+        What of it the training must not hold: its people, the parts of films near its own. With
+        neither it is training data, tested again.
+    """
+
+    name: str
+    test: tuple[Segment, ...]
+    unseen_person: bool
+    unseen_film: bool
+
+
+@dataclass(frozen=True)
 class Fold:
     """One fit and its test: parts of recordings, or trial indices.
 
@@ -94,6 +115,8 @@ class Fold:
         Segments of recordings.
     train_trials, validation_trials, test_trials
         Indices of trials or labelled items, for data without a time axis.
+    cells
+        The parts that `test` consists of, where each is scored by itself; else empty.
     """
 
     split: str
@@ -104,6 +127,7 @@ class Fold:
     train_trials: tuple[int, ...] = ()
     test_trials: tuple[int, ...] = ()
     validation_trials: tuple[int, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

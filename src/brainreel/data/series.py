@@ -20,7 +20,8 @@ from brainreel.data.readers import (
     read_texts,
 )
 from brainreel.data.samples import Recording, Series
-from brainreel.data.splits import SeriesSplitConfig, TimeSplit, make_folds
+from brainreel.data.splits import SeriesSplitConfig, make_folds
+from brainreel.data.time_splits import TimeSplit
 from brainreel.errors import AlignmentError, DataError
 from brainreel.files import digest_file
 from brainreel.fmri.bold import Bold

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from brainreel.data.samples import Segment, Series
+from brainreel.data.samples import Fold, Segment, Series
 from brainreel.data.strips import FilmStrip
 from brainreel.errors import DataError
 
@@ -213,17 +213,19 @@ def collate_windows(items: Sequence[WindowBatch]) -> WindowBatch:
     return WindowBatch(**joined)
 
 
-def train_segments_of(series: Series, segments: Sequence[Segment]) -> dict[str, list[Segment]]:
-    """Return the segments of each person, refusing a person without any.
+def train_segments_of(series: Series, fold: Fold) -> dict[str, list[Segment]]:
+    """Return the training segments of each person, refusing one who is tested without any.
 
     A readout, and the mean and deviation of a voxel, can only be learned from a person's own
-    training data.
+    training data. People who take no part in the fold are left out.
     """
-    by_person: dict[str, list[Segment]] = {who: [] for who in series.subjects}
-    for segment in segments:
-        by_person[series.recordings[segment.recording].subject].append(segment)
-    for who, mine in by_person.items():
-        if not mine:
+    by_person: dict[str, list[Segment]] = {}
+    for segment in fold.train:
+        who = series.recordings[segment.recording].subject
+        by_person.setdefault(who, []).append(segment)
+    for segment in fold.validation + fold.test:
+        who = series.recordings[segment.recording].subject
+        if who not in by_person:
             raise DataError(
                 f"{who} has no training data in this fold, and a readout cannot be learned "
                 "without. Split by film instead, or leave the person out with data.subjects."

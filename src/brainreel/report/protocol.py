@@ -85,6 +85,9 @@ def _split(split: Mapping[str, Any]) -> str:
         whom, key = named[name]
         listed = plain_value(split[key]) if split.get(key) else "the last by name"
         return f"Tested on {whom}: {listed}."
+    if name == "cells":
+        held = plain_value(split.get("test_stimuli") or "the last part of every film or run")
+        return f"Held out of training: some people, and {held}{apart}; each cell is scored apart."
     if name == "time":
         return f"Tested on the last part of every film or run{apart}."
     if name == "blocks":

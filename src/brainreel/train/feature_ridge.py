@@ -36,6 +36,7 @@ class FeatureRidgeConfig(TaskConfig):
 
     data_kinds: ClassVar[tuple[str, ...]] = ("films", "series")
     model_kinds: ClassVar[tuple[str, ...]] = ("ridge", "banded_ridge")
+    reads_out_people: ClassVar[bool] = True
 
     name: Literal["feature_ridge"] = "feature_ridge"
     features: tuple[str, ...] | None = Field(default=None, min_length=1)

@@ -34,6 +34,7 @@ class SupervisedConfig(TaskConfig):
 
     data_kinds: ClassVar[tuple[str, ...]] = ("films",)
     model_kinds: ClassVar[tuple[str, ...]] = ("encoding",)
+    reads_out_people: ClassVar[bool] = True
 
     name: Literal["supervised"] = "supervised"
     loss: LossName = "mse"

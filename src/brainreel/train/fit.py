@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from brainreel.data.catalog import Opened
 from brainreel.data.labelled_samples import Labelled
 from brainreel.data.labelled_splits import check_no_item_leak
 from brainreel.data.leaks import check_no_leak
-from brainreel.data.samples import Fold, Series
-from brainreel.data.splits import HoldOutSubject, SeriesSplit
+from brainreel.data.samples import Fold, Segment, Series
+from brainreel.data.split_base import SeriesSplit
+from brainreel.data.splits import HoldOutSubject
 from brainreel.errors import CheckpointError, DataError, OutputError
 from brainreel.files import new_folder, write_text
+from brainreel.train.cells import check_all_trained, in_cells, unfitted
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
 from brainreel.train.task import FOLDS, Job, State, folds_digest
@@ -48,13 +51,30 @@ class FittedRun:
     folder: Path
 
     def predict(self) -> list[AnyPrediction]:
-        """Predict the test part of every fold."""
+        """Predict the test part of every fold; that of a fold with cells, cell by cell."""
+        task = self._last.task
+        return self._predicted(self.data.folds, task.predict)
+
+    def predict_control(self, control: str) -> list[AnyPrediction]:
+        """Predict what was not fitted once more, with something withheld from the model."""
+        task, folds = self._last.task, [unfitted(fold) for fold in self.data.folds]
+        wanted = [fold for fold in folds if fold.test or fold.test_trials]
+        return self._predicted(wanted, partial(task.predict_control, control=control))
+
+    @property
+    def _last(self) -> RunConfig:
+        return self.config.resolved_stages()[-1]
+
+    def _predicted(
+        self, folds: Sequence[Fold], predict: Callable[[Job, State], Sequence[AnyPrediction]]
+    ) -> list[AnyPrediction]:
         stages = self.config.resolved_stages()
-        last, place = stages[-1], _place(self.folder, stages, len(stages) - 1)
+        place = _place(self.folder, stages, len(stages) - 1)
         predictions: list[AnyPrediction] = []
-        for fold in self.data.folds:
-            job = job_of(last, self.data, fold, place)
-            predictions.extend(last.task.predict(job, self.states[fold.name]))
+        for fold in folds:
+            job = job_of(self._last, self.data, fold, place)
+            found = predict(job, self.states[fold.name])
+            predictions.extend(in_cells(self.data, fold, found))
         return predictions
 
 
@@ -83,7 +103,10 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
         If a stage trains on what the last one tests on.
     """
     folder, config = Path(folder), config.settled()
-    data = config.resolved_stages()[-1].data.open()
+    last = config.resolved_stages()[-1]
+    data = last.data.open()
+    if last.task.reads_out_people:
+        check_all_trained(data, task=last.task.name)
     _claim(folder, config, resume)
     try:
         return _fit_and_save(config, data, folder)
@@ -218,11 +241,16 @@ def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: 
     if not isinstance(split, SeriesSplit):
         return
     first = len(own.recordings)
+
+    def behind(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        return tuple(replace(s, recording=s.recording + first) for s in segments)
+
     joined = Fold(
         fold.split,
         name,
         train=earlier.train + earlier.validation,
-        test=tuple(replace(s, recording=s.recording + first) for s in fold.test),
+        test=behind(fold.test),
+        cells=tuple(replace(cell, test=behind(cell.test)) for cell in fold.cells),
     )
     check_no_leak(
         own.recordings + data.recordings,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from brainreel.config import Config
 from brainreel.data.catalog import Opened
 from brainreel.data.samples import Fold
+from brainreel.errors import DataError
 from brainreel.files import digest_json
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
@@ -62,6 +63,8 @@ class TaskConfig(Config):
 
     data_kinds: ClassVar[tuple[str, ...]] = ()
     model_kinds: ClassVar[tuple[str, ...]] = ()
+    reads_out_people: ClassVar[bool] = False
+    """Whether only people with training data of their own can be predicted."""
 
     def check_fits(self, data: str, model: str) -> None:
         """Refuse data or a model that this task cannot use, naming those that it can."""
@@ -86,6 +89,14 @@ class TaskConfig(Config):
     def predict(self, job: Job, state: State) -> Sequence[AnyPrediction]:
         """Predict the test part of the job's fold."""
 
+    def control_names(self) -> tuple[str, ...]:
+        """Return the negative controls that are scored beside the predictions."""
+        return ()
+
+    def predict_control(self, job: Job, state: State, control: str) -> Sequence[AnyPrediction]:
+        """Predict the test part of the job's fold with something withheld from the model."""
+        raise DataError(f"task '{self.name}' has no control '{control}'.")
+
     @abstractmethod
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
@@ -97,4 +108,6 @@ class TaskConfig(Config):
 
 def folds_digest(folds: Sequence[Fold]) -> str:
     """Return the digest by which a fitted run knows its folds."""
-    return digest_json([asdict(fold) for fold in folds])
+    told = [asdict(fold) for fold in folds]
+    # Folds without cells keep the digest that runs from before there were any have.
+    return digest_json([{k: v for k, v in one.items() if k != "cells" or v} for one in told])
