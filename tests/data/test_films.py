@@ -250,5 +250,5 @@ def test_a_missing_store_is_named(tmp_path):
 
 def test_the_catalog_knows_all_kinds_by_name():
     assert {kind.model_fields["name"].default for kind in DataConfig.__origin__.__args__} == {
-        "films", "series", "trials", "labelled",
+        "films", "people", "series", "trials", "labelled",
     }  # fmt: skip

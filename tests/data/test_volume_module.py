@@ -84,8 +84,8 @@ def test_somebody_who_was_not_in_training_has_the_moments_of_their_own_run_and_i
     data = module(series)
     assert sorted(data.moments) == ["sub-01", "sub-02"]
     assert data.notes() == (
-        "time: sub-03 were not in training; their volumes are normalised by the moments of their "
-        "own runs.",
+        "time: nobody trained on sub-03; their volumes are normalised by the moments of their own "
+        "runs.",
     )
     views = data.volumes.views(2)
     own = series.recordings[2].bold.data

@@ -15,6 +15,7 @@ from brainreel.cli.console import console
 from brainreel.config import models_in, options, to_flow, to_yaml
 from brainreel.data.catalog import DataConfig
 from brainreel.data.labelled_splits import LabelledSplitConfig
+from brainreel.data.people_splits import PeopleSplitConfig
 from brainreel.data.splits import SeriesSplitConfig
 from brainreel.data.trial_splits import TrialSplitConfig
 from brainreel.errors import ConfigError, did_you_mean
@@ -45,6 +46,7 @@ _FAMILIES: dict[str, Family] = {
     "splits of trials": Family(TrialSplitConfig, "data.splits.0."),
     # Some are called as splits of trials are.
     "splits of labelled items": Family(LabelledSplitConfig, "data.splits.0.", "labelled-"),
+    "splits of people": Family(PeopleSplitConfig, "data.splits.0.", "people-"),
 }
 _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "run": (RunConfig, ""),

@@ -9,11 +9,12 @@ from pydantic import Field
 from brainreel.data.films import FilmsData
 from brainreel.data.labelled import LabelledData
 from brainreel.data.labelled_samples import Labelled
+from brainreel.data.people import PeopleData
 from brainreel.data.samples import Series, Trials
 from brainreel.data.series import SeriesData
 from brainreel.data.trials import TrialsData
 
 DataConfig = Annotated[
-    FilmsData | SeriesData | TrialsData | LabelledData, Field(discriminator="name")
+    FilmsData | PeopleData | SeriesData | TrialsData | LabelledData, Field(discriminator="name")
 ]
 Opened = Series | Trials | Labelled

@@ -125,18 +125,22 @@ def check_same_length(lengths: dict[str, int], *, what: str, where: str) -> int:
     return next(iter(lengths.values()))
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a .tsv or .csv table that must have `columns`; `n/a` is a missing value."""
+def read_table(path: Path, columns: Sequence[str], *, text: bool = False) -> pd.DataFrame:
+    """Read a .tsv or .csv table that must have `columns`; `n/a` is a missing value.
+
+    With `text` every value is the text that stands there, and a missing one is empty.
+    """
     path = require_file(Path(path), "table")
     try:
         separator = "," if path.suffix.lower() == ".csv" else "\t"
-        table = pd.read_csv(path, sep=separator, na_values="n/a")
+        kind = str if text else None
+        table: pd.DataFrame = pd.read_csv(path, sep=separator, na_values="n/a", dtype=kind)
     except (ValueError, OSError) as problem:
         raise DataError(f"{path}: cannot be read as a table ({problem}).") from problem
     for column in columns:
         if column not in table.columns:
             raise DataError(f"{path}: no column '{column}'. It has: {', '.join(table.columns)}.")
-    return table
+    return table.fillna("") if text else table
 
 
 def _pick(path: Path, keys: Iterable[str], key: str) -> str:

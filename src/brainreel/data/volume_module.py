@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brainreel.data.loading import MixedBatches, ResumableLoader
 from brainreel.data.module import bold_facts, film_spec
+from brainreel.data.people import People
 from brainreel.data.recorded_volumes import (
     Box,
     RecordedVolumes,
@@ -184,8 +185,8 @@ class VolumeModule(ResumableModule):
             return ()
         more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
         return (
-            f"{self.fold.name}: {', '.join(unseen[:5])}{more} were not in training; their volumes "
-            "are normalised by the moments of their own runs.",
+            f"{self.fold.name}: nobody trained on {', '.join(unseen[:5])}{more}; their volumes are "
+            "normalised by the moments of their own runs.",
         )
 
     @property
@@ -198,10 +199,15 @@ def volume_spec(
 ) -> DataSpec:
     """Return the facts of recordings as volumes of a box of their grid, and of the film in a TR.
 
+    Of people with a label that is a class, its classes are told too.
+
     Raises
     ------
     DataError
         If a person's runs differ in voxels, TRs differ, or a film is asked for and not there.
     """
     facts = film_spec(series, config, senses) if senses else bold_facts(series)
-    return replace(facts, grid=tuple(side.stop - side.start for side in box))
+    classes = {}
+    if isinstance(series, People) and series.classes:
+        classes = {series.label: len(series.classes)}
+    return replace(facts, grid=tuple(side.stop - side.start for side in box), classes=classes)
