@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -8,6 +10,7 @@ import pytest
 
 from brainreel.data.people import People, PeopleData
 from brainreel.data.people_labels import read_people
+from brainreel.data.people_splits import check_stage_people
 from brainreel.data.volume_module import VolumeModule
 from brainreel.data.volume_windows import VolumeWindowsConfig
 from brainreel.errors import DataError, LeakError
@@ -179,3 +182,25 @@ def test_a_column_or_a_table_that_is_not_there(tmp_path: Path) -> None:
         )
     with pytest.raises(DataError, match=r"none\.tsv: no such table"):
         read_people(tmp_path / "none.tsv", ["sub-01"], column="y", id_column="participant_id")
+
+
+def test_a_stage_may_not_have_seen_the_people_tested(study: Path, tmp_path: Path) -> None:
+    found = people(study, label="age", family="family", splits=HALF)
+    (fold,) = found.folds
+    parts = [
+        [found.recordings[s.recording] for s in segments] for segments in (fold.train, fold.test)
+    ]
+    check_stage_people(*parts, found.families, "stage 1")
+    with pytest.raises(LeakError, match=f"stage 1: {parts[1][0].subject}, or their family, is"):
+        check_stage_people([*parts[0], parts[1][0]], parts[1], {}, "stage 1")
+    kin = {parts[0][0].subject: "Z", parts[1][-1].subject: "Z"}
+    with pytest.raises(LeakError, match=f"{parts[1][-1].subject}, or their family"):
+        check_stage_people(*parts, kin, "stage 1")
+    # Another study has a sub-01 of its own; a copy of this one has the same images.
+    shutil.copytree(study / "store", tmp_path / "store")
+    copy = PeopleData.parse({"path": tmp_path / "store"}).open().recordings
+    with pytest.raises(LeakError, match="is trained on in an earlier stage"):
+        check_stage_people(copy, parts[1], {}, "stage 1")
+    others = [dataclasses.replace(r, subject=parts[1][0].subject) for r in copy[:1]]
+    elsewhere = [r for r in others if r.prepared.subject != parts[1][0].subject]
+    check_stage_people(elsewhere, parts[1][:1], {}, "stage 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from brainreel.data.leaks import check_families, check_no_leak, check_sides
 from brainreel.data.people_labels import PeopleLabels
 from brainreel.data.samples import Fold, Recording, Segment
 from brainreel.data.splits import check_labels
-from brainreel.errors import DataError, did_you_mean
+from brainreel.errors import DataError, LeakError, did_you_mean
 
 _SIDES = ("train", "validation", "test")
 
@@ -139,6 +140,44 @@ def make_people_folds(
             _check_classes(fold, side_of, labels)
             folds.append(fold)
     return tuple(folds)
+
+
+def check_stage_people(
+    trained: Sequence[Recording],
+    tested: Sequence[Recording],
+    families: Mapping[str, str],
+    where: str,
+) -> None:
+    """Refuse people, or their families, that an earlier stage was trained on and a last one tests.
+
+    Names mean the same people where both stages read one store; of two stores the images tell.
+
+    Raises
+    ------
+    LeakError
+        Naming the person.
+    """
+    one_store = bool(_stores(trained) & _stores(tested))
+    known = {_told(recording, one_store): recording.subject for recording in trained}
+    kin = {families[who] for who in known.values() if who in families} if one_store else set()
+    for recording in tested:
+        who = recording.subject
+        if _told(recording, one_store) in known or families.get(who) in kin:
+            raise LeakError(
+                f"{where}: {who}, or their family, is trained on in an earlier stage and tested in "
+                "the last. Give all stages the same splits."
+            )
+
+
+def _stores(recordings: Sequence[Recording]) -> set[Path]:
+    return {item.prepared.folder.parent.resolve() for item in recordings if item.prepared}
+
+
+def _told(recording: Recording, one_store: bool) -> str:
+    """Return what tells whose recording it is: the name, or the digest of the image."""
+    if one_store or recording.prepared is None:
+        return recording.subject
+    return str(recording.prepared.manifest["sources"]["bold"]["sha256"])
 
 
 def deal(

@@ -15,6 +15,8 @@ from brainreel.data.catalog import Opened
 from brainreel.data.labelled_samples import Labelled
 from brainreel.data.labelled_splits import check_no_item_leak
 from brainreel.data.leaks import check_no_leak
+from brainreel.data.people import People
+from brainreel.data.people_splits import check_stage_people
 from brainreel.data.samples import Fold, Segment, Series
 from brainreel.data.split_base import SeriesSplit
 from brainreel.data.splits import HoldOutSubject
@@ -238,6 +240,10 @@ def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: 
     if not isinstance(own, Series) or not isinstance(data, Series):
         return
     split = next(split for split in last.data.splits if split.called == fold.split)
+    if isinstance(data, People):
+        trained = [own.recordings[s.recording] for s in earlier.train + earlier.validation]
+        tested = [data.recordings[s.recording] for s in fold.test]
+        check_stage_people(trained, tested, data.families, f"split '{fold.split}', fold '{name}'")
     if not isinstance(split, SeriesSplit):
         return
     first = len(own.recordings)
