@@ -92,6 +92,11 @@ class VolumeViews:
         values = (self._columns(volumes) * self.whole_std + shift) * self._per_voxel()
         return np.asarray(values, np.float32)
 
+    def voxel_scores(self, volumes: NDArray[np.floating]) -> Float32:
+        """(T, X, Y, Z) volumes, or deviations, on the scale of view 1 to (T, V), as `scores`."""
+        n = self.moments.n
+        return np.asarray(self._columns(volumes) * np.sqrt(n / (n - 1)), np.float32)
+
     def spreads(self, volumes: NDArray[np.floating]) -> Float32:
         """(T, X, Y, Z) standard deviations on the scale of view 0 to (T, V), as `scores` does."""
         values = self._columns(volumes) * (self.whole_std * self._per_voxel())

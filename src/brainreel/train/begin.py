@@ -100,6 +100,40 @@ def begin_with(
     return bool(heads) and not kept
 
 
+def take_over(network: nn.Module, state: Mapping[str, Tensor], *, where: str) -> dict[str, float]:
+    """Put in the weights that the network knows by name; its others stay as they are.
+
+    So the phases of TFF hand on what they have in common.
+
+    Parameters
+    ----------
+    network
+        With fresh weights.
+    state
+        Name to tensor; empty for none.
+    where
+        What the weights are called in errors.
+
+    Returns
+    -------
+    dict
+        The sum of each tensor taken, by which a run knows what it began with.
+
+    Raises
+    ------
+    CheckpointError
+        If nothing is known by name, or a tensor is of another shape.
+    """
+    own = network.state_dict()
+    known = {name: value for name, value in state.items() if name in own}
+    if state and not known:
+        raise CheckpointError(
+            f"{where}: has no weights that this network knows by name. Give those of TFF."
+        )
+    load_state(network, own | known, where=where)
+    return {name: value.double().sum().item() for name, value in known.items()}
+
+
 def freeze(network: nn.Module, parts: tuple[str, ...]) -> None:
     """Keep the weights of some parts as they are.
 

@@ -10,8 +10,9 @@ from brainreel.train.classify import ClassifyConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.pictures import PicturesConfig
+from brainreel.train.reconstruct import VolumesConfig
 
 AnyTask = Annotated[
-    FeatureRidgeConfig | PicturesConfig | SupervisedConfig | ClassifyConfig,
+    FeatureRidgeConfig | PicturesConfig | SupervisedConfig | ClassifyConfig | VolumesConfig,
     Field(discriminator="name"),
 ]

@@ -48,18 +48,39 @@ class LearningTask(LightningModule):  # type: ignore[misc]
         multiplied by the number of ranks, for DDP averages gradients: they then equal those of
         one process with the joined batch, however unevenly rows are spread.
         """
-        everywhere = self.summed(count).clamp_min(1)
-        share: Tensor = total * self.trainer.world_size / everywhere
-        logged = self.summed(total.detach()) / everywhere
-        self.log("train_loss", logged, prog_bar=True, batch_size=n_rows)
-        return share
+        return self.share_of_losses([(1.0, (total, count))], n_rows)
 
-    def log_means(self, named: Mapping[str, Sequence[SumAndCount]]) -> None:
-        """Log the mean of each named score over the batches of all ranks."""
+    def share_of_losses(self, parts: Sequence[tuple[float, SumAndCount]], n_rows: int) -> Tensor:
+        """Return this rank's share of a loss of several parts, and log the whole.
+
+        loss = sum over parts of weight * (sum over ranks of total) / (sum over ranks of count);
+        otherwise as `share_of_loss`.
+        """
+        shares, logged = [], []
+        for weight, (total, count) in parts:
+            everywhere = self.summed(count).clamp_min(1)
+            shares.append(weight * total * self.trainer.world_size / everywhere)
+            logged.append(weight * self.summed(total.detach()) / everywhere)
+        whole = torch.stack(logged).sum()
+        self.log("train_loss", whole, prog_bar=True, batch_size=n_rows)
+        return torch.stack(shares).sum()
+
+    def log_means(
+        self, named: Mapping[str, Sequence[SumAndCount]], weights: Mapping[str, float] | None = None
+    ) -> None:
+        """Log the mean of each named score over the batches of all ranks.
+
+        With `weights`, their weighted sum is logged as `validation_loss`, of names that have one.
+        """
+        means = {}
         for name, parts in named.items():
             total = self.summed(torch.stack([part[0] for part in parts]).sum())
             count = self.summed(torch.stack([part[1] for part in parts]).sum())
-            self.log(name, total / count.clamp_min(1), prog_bar=True)
+            means[name] = total / count.clamp_min(1)
+            self.log(name, means[name], prog_bar=True)
+        if weights:
+            whole = [weight * means[name] for name, weight in weights.items()]
+            self.log("validation_loss", torch.stack(whole).sum(), prog_bar=True)
 
     def summed(self, value: Tensor) -> Tensor:
         """Sum over ranks; the value itself for one process."""

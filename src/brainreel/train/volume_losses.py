@@ -31,12 +31,33 @@ def absolute_error(
     counted
         The same shape, boolean; None for all.
     """
+    return _summed(_difference(predicted, measured).abs(), counted)
+
+
+def squared_volume_error(
+    predicted: Tensor, measured: Tensor, counted: Tensor | None = None
+) -> SumAndCount:
+    """Return the sum of (y - y_hat)^2 over the counted voxels, and their number.
+
+    Parameters
+    ----------
+    predicted, measured, counted
+        As in `absolute_error`.
+    """
+    return _summed(_difference(predicted, measured).square(), counted)
+
+
+def _difference(predicted: Tensor, measured: Tensor) -> Tensor:
     sizes = check_shape(measured, "B T X Y Z", name="measured")
     check_shape(predicted, "B T X Y Z", name="predicted", **sizes)
-    error = (predicted - measured).abs()
+    return predicted - measured
+
+
+def _summed(error: Tensor, counted: Tensor | None) -> SumAndCount:
     if counted is None:
         return error.sum(), torch.tensor(error.numel(), device=error.device)
-    check_shape(counted, "B T X Y Z", name="counted", **sizes)
+    axes = "B T X Y Z"
+    check_shape(counted, axes, name="counted", **dict(zip(axes.split(), error.shape, strict=True)))
     return torch.where(counted, error, 0.0).sum(), counted.sum()
 
 

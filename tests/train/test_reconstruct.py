@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from brainreel.data.samples import Series
+from brainreel.errors import CheckpointError
+from brainreel.fmri.normalize import zscore_voxelwise
+from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig
+from brainreel.train import trainer as engine
+from brainreel.train.begin import take_over
+from brainreel.train.optim import OptimConfig
+from brainreel.train.reconstruct import VolumesConfig
+from brainreel.train.task import Job, State
+from brainreel.train.trainer import TrainerConfig
+
+from ..contracts.cases_volumes import OVER_TIME, TINY
+from ..data.volume_data import in_time, people
+
+DROPPING = {"encoder_dropout": 0.2, "decoder_dropout": 0.1}
+SINGLE = TFFAutoencoderConfig.parse(TINY | DROPPING)
+SEQUENCES = TFFConfig.parse(TINY | OVER_TIME | DROPPING | {"max_trs": 6})
+TASK = VolumesConfig.parse({"windows": {"window_trs": 5, "batch_windows": 3}})
+
+
+def job(folder: Path, *, series: Series | None = None, **changes: Any) -> Job:
+    data = series or in_time(people(2))
+    plain = {"max_epochs": 3, "progress": False, "accelerator": "cpu", "log_every_steps": 1}
+    trainer = TrainerConfig.parse({**plain, **changes.pop("trainer", {})})
+    optim = OptimConfig(name="adam", lr=changes.pop("lr", 0.003))
+    job = Job(data, data.folds[0], SEQUENCES, optim, trainer, 0, folder)
+    return replace(job, **changes)
+
+
+def same(one: State, two: State) -> bool:
+    return one.keys() == two.keys() and all(np.array_equal(one[k], two[k]) for k in one)
+
+
+def test_it_learns_and_keeps_its_curve(tmp_path: Path) -> None:
+    TASK.fit(job(tmp_path, trainer={"max_epochs": 12}))
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    head = "epoch,step,lr,train_loss,validation_loss,validation_reconstruction"
+    assert lines[0] == f"{head},validation_intensity"
+    rows = [line.split(",") for line in lines[1:]]
+    losses = [float(row[4]) for row in rows if row[4]]
+    assert losses[-1] < 0.8 * losses[0]
+    for row in rows:
+        if row[4]:
+            assert float(row[4]) == pytest.approx(float(row[5]) + float(row[6]), rel=1e-4)
+
+
+@pytest.mark.parametrize("target", ["global", "voxel"])
+def test_predictions_are_the_network_on_the_scale_of_the_data(target: str, tmp_path: Path) -> None:
+    """Where the decoder gives its input back, prediction and measurement are one."""
+    task = VolumesConfig.parse({**TASK.to_dict(), "loss": {"target": target, "perceptual": 0}})
+    series = in_time(people(3), unseen=1)
+    own = job(tmp_path, series=series, trainer={"max_epochs": 1})
+    state = task.fit(own)
+    view = ["global", "voxel"].index(target)
+    echo = type("Echo", (torch.nn.Module,), {"forward": lambda self, views: views[:, :, view]})
+    from_config = TFFConfig.build
+    try:
+        TFFConfig.build = lambda self, spec: echo()  # type: ignore[method-assign]
+        found = task.predict(own, {k: v for k, v in state.items() if "network/" not in k})
+    finally:
+        TFFConfig.build = from_config  # type: ignore[method-assign]
+    assert [p.subject for p in found] == ["sub-01", "sub-02", "sub-03"]
+    for prediction in found:
+        np.testing.assert_allclose(prediction.predicted, prediction.measured, atol=2e-4)
+        assert prediction.predicted.shape[0] == 8
+    segment = series.folds[0].test[0]
+    assert found[0].moments is not None
+    expected = zscore_voxelwise(series.bold_of(segment), found[0].moments)
+    np.testing.assert_allclose(found[0].measured, expected, atol=1e-6)
+    assert abs(found[2].measured.mean()) < 0.5  # by the moments of the person's own run
+
+
+def test_a_restored_run_predicts_what_the_network_gives(tmp_path: Path) -> None:
+    own = job(tmp_path)
+    state = TASK.fit(own)
+    found, again = (TASK.predict(own, state) for _ in range(2))
+    for one, two in zip(found, again, strict=True):
+        assert np.array_equal(one.predicted, two.predicted)
+        assert np.isfinite(one.predicted).all()
+    assert "reconstruction: the measured volumes went" in TASK.protocol()["predicted"]
+
+
+def test_single_volumes_hand_their_weights_to_sequences_by_name(tmp_path: Path) -> None:
+    single = VolumesConfig.parse({"windows": {"window_trs": 1, "batch_windows": 8}})
+    first = single.fit(job(tmp_path / "one", model=SINGLE))
+    still = job(tmp_path / "two", start=first, lr=1e-12, trainer={"max_epochs": 1})
+    second = TASK.fit(still)
+    shared = [name for name in first if name.startswith("network/")]
+    assert shared
+    for name in shared:
+        np.testing.assert_allclose(second[name], first[name], atol=1e-6)
+    assert any(name.startswith("network/transformer.") for name in second)
+
+
+def test_weights_that_do_not_fit_are_named() -> None:
+    spec = VolumesConfig().spec(job(Path()))
+    network = SEQUENCES.build(spec)
+    with pytest.raises(CheckpointError, match="there: has no weights that this network knows"):
+        take_over(network, {"head.weight": torch.zeros(2)}, where="there")
+    with pytest.raises(CheckpointError, match=r"decoder\.leave\.bias \(2,\) for \(1,\)"):
+        take_over(network, {"decoder.leave.bias": torch.zeros(2)}, where="there")
+    assert take_over(network, {}, where="there") == {}
+
+
+class BrokenError(Exception):
+    """What a power cut is in this file."""
+
+
+class Break(Callback):  # type: ignore[misc]
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == 4:
+            raise BrokenError("the power is cut")
+
+
+def test_a_broken_run_ends_as_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {"checkpoint_every_steps": 1}
+    whole = TASK.fit(job(tmp_path / "whole", trainer=every))
+    make = engine.make_trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            engine,
+            "make_trainer",
+            lambda config, folder, callbacks, **kw: make(
+                config, folder, [*callbacks, Break()], **kw
+            ),
+        )
+        with pytest.raises(BrokenError, match="the power is cut"):
+            TASK.fit(job(tmp_path / "broken", trainer=every))
+    assert same(TASK.fit(job(tmp_path / "broken", trainer=every)), whole)
+    with pytest.raises(CheckpointError, match="other settings or data"):
+        TASK.fit(job(tmp_path / "broken", trainer=every, lr=0.1))
