@@ -60,6 +60,32 @@ def test_a_shift_between_runs_earns_nothing() -> None:
     assert scored.scores["identification_2way"].value < 0.8
 
 
+def test_a_constant_prediction_scores_0_and_not_nothing() -> None:
+    """Neither a brain that never changes nor silence about hard voxels earns anything."""
+    flat = np.full((T, V), 0.1, np.float32)
+    flat[T // 2 :] = 7.3
+    scored = score_person(prediction(predicted=flat), {}, SCORING, seed=0)
+    np.testing.assert_array_equal(scored.maps["r"], np.where(np.arange(V) == 3, np.nan, 0))
+    np.testing.assert_array_equal(scored.maps["r2"][4:], 0)
+    median = scored.scores["r_median"]
+    assert (median.value, median.baseline) == (0, 0)
+    assert not median.resamples.any()
+    assert not median.null.any()
+    assert scored.scores["significant_voxels"].value == 0
+    assert scored.scores["identification_2way"].value == pytest.approx(0.5)
+    assert (scored.counts["n_without_variance"], scored.counts["n_predicted_constant"]) == (
+        1,
+        V - 1,
+    )
+
+    item = prediction()
+    silent = item.predicted.copy()
+    silent[:, 10:] = 0
+    some = score_person(prediction(predicted=silent), {}, SCORING, seed=0).scores["r_median"]
+    assert some.value == 0
+    assert score_person(item, {}, SCORING, seed=0).scores["r_median"].value > 0.5
+
+
 def test_share_is_the_median_over_voxels_with_a_ceiling() -> None:
     ceiling = np.full(V, 0.9)
     ceiling[:10] = 0.05

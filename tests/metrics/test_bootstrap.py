@@ -24,7 +24,7 @@ def test_resampled_r_equals_a_loop_over_copies(sizes):
     n_rows, segments = sum(sizes), numbered(sizes)
     measured = joined(ar1, rng, sizes, 5) + 100
     predicted = 0.5 * measured + joined(ar1, rng, sizes, 5)
-    measured[:, 3] = 7.0
+    measured[:, 3], predicted[:, 2] = 7.0, 0.1
     found, n_blocks = bootstrap_r(
         predicted, measured, block_trs=10, n=15, rng=np.random.default_rng(5), segments=segments
     )
@@ -151,9 +151,11 @@ def test_nan_items_are_left_out(rng):
 
 def test_nothing_to_resample_gives_nan(rng):
     assert np.isnan(interval_of_mean(np.full(4, np.nan), n=10, rng=rng).low)
-    flat = interval_of_r(np.zeros((20, 2)), ar1(rng, 20, 2), block_trs=5, n=10, rng=rng)
+    flat = interval_of_r(ar1(rng, 20, 2), np.zeros((20, 2)), block_trs=5, n=10, rng=rng)
     assert np.isnan(flat.low)
     assert np.isnan(flat.high)
+    told = interval_of_r(np.zeros((20, 2)), ar1(rng, 20, 2), block_trs=5, n=10, rng=rng)
+    assert told[:2] == (0, 0)
     assert np.isnan(percentile_interval(4.0, np.arange(9.0), n_blocks=1).low)
 
 

@@ -77,21 +77,24 @@ def test_a_large_mean_costs_no_digits(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
-def test_constant_voxels_are_nan_and_counted(rng, dtype):
+def test_constant_measurements_are_nan_and_counted_and_constant_predictions_0(rng, dtype):
     predicted = rng.standard_normal((50, 4)).astype(dtype)
     measured = (predicted + rng.standard_normal((50, 4))).astype(dtype)
     predicted[:, 1] = 0.1
     measured[:, 2] = 1000.1
     r, r2 = pearson_r(predicted, measured), r2_score_voxelwise(predicted, measured)
-    np.testing.assert_array_equal(np.isnan(r), [False, True, True, False])
+    np.testing.assert_array_equal(np.isnan(r), [False, False, True, False])
     np.testing.assert_array_equal(np.isnan(r2), [False, False, True, False])
-    assert median_of(r) == (pytest.approx(np.mean(r[[0, 3]])), 2, 2)
+    assert r[1] == 0
+    assert median_of(r) == (pytest.approx(np.median(r[[0, 1, 3]])), 3, 1)
 
 
 def test_jitter_of_the_last_digit_is_no_variance(rng):
     predicted = np.full((60, 1), 0.3, dtype=np.float32)
     predicted[::2] = np.nextafter(np.float32(0.3), np.float32(1))
-    assert np.isnan(pearson_r(predicted, rng.standard_normal((60, 1)))).all()
+    noise = rng.standard_normal((60, 1))
+    assert pearson_r(predicted, noise) == [0]
+    assert np.isnan(pearson_r(noise, predicted)).all()
 
 
 def test_raw_bold_with_little_variance_is_kept(rng):

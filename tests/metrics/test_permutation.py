@@ -111,19 +111,39 @@ def test_means_of_segments_stay_where_they_are():
     assert kstest(result.p, "uniform").pvalue > 0.01
 
 
-def test_voxels_without_variance_are_nan_and_do_not_enter_the_maximum(rng):
-    predicted, measured = ar1(rng, 50, 5), ar1(rng, 50, 5)
-    measured[:, 1], predicted[:, 3] = 2.0, 0.0
-    result = block_permutation_p(predicted, measured, n_permutations=20, block_trs=5, rng=rng)
+def test_measurements_without_variance_are_nan_and_predictions_without_it_0(rng):
+    """A witness in a loop: r of a constant prediction is 0 in the data and in every surrogate."""
+    predicted, measured = ar1(rng, 50, 6), ar1(rng, 50, 6)
+    measured[:, 1], predicted[:, [3, 5]] = 2.0, 0.1
+    options = {"n_permutations": 20, "block_trs": 5}
+    result = block_permutation_p(predicted, measured, rng=np.random.default_rng(8), **options)
     for values in (result.observed, result.p, result.p_max):
-        np.testing.assert_array_equal(np.isnan(values), [False, True, False, True, False])
-    assert result.n_excluded == 2
-    assert np.isfinite(result.null_max).all()
+        np.testing.assert_array_equal(np.isnan(values), [False, True, *[False] * 4])
+    assert result.n_excluded == 1
+    np.testing.assert_array_equal(result.observed[[3, 5]], 0)
+    np.testing.assert_array_equal(result.p[[3, 5]], 1)
+    orders = surrogate_orders(50, n=20, block_trs=5, rng=np.random.default_rng(8))
+    null = np.array([pearson_r(predicted[order], measured) for order in orders])
+    np.testing.assert_allclose(result.null_median, np.nanmedian(null, axis=1), atol=1e-12)
+    np.testing.assert_allclose(result.null_max, np.nanmax(null, axis=1), atol=1e-12)
+    reached = (result.null_max >= 0).sum()
+    assert result.p_max[3] == pytest.approx((1 + reached) / 21)
 
 
-def test_nothing_but_constant_voxels_gives_nan(rng):
+def test_a_prediction_that_never_varies_has_no_r_to_test(rng):
     result = block_permutation_p(
         np.zeros((20, 3)), ar1(rng, 20, 3), n_permutations=5, block_trs=5, rng=rng
+    )
+    np.testing.assert_array_equal(result.observed, 0)
+    np.testing.assert_array_equal(result.p, 1)
+    np.testing.assert_array_equal(result.null_median, 0)
+    assert result.p_median == 1
+    assert result.n_excluded == 0
+
+
+def test_nothing_but_constant_measurements_gives_nan(rng):
+    result = block_permutation_p(
+        ar1(rng, 20, 3), np.ones((20, 3)), n_permutations=5, block_trs=5, rng=rng
     )
     assert np.isnan(result.p).all()
     assert np.isnan(result.p_median)

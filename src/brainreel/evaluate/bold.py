@@ -12,7 +12,12 @@ from brainreel.evaluate.identify import identify_segments
 from brainreel.evaluate.parts import Measured
 from brainreel.metrics.bootstrap import bootstrap_r
 from brainreel.metrics.ceiling import share_of_ceiling
-from brainreel.metrics.correlation import median_of, pearson_r, r2_score_voxelwise
+from brainreel.metrics.correlation import (
+    median_of,
+    pearson_r,
+    r2_score_voxelwise,
+    unit_columns,
+)
 from brainreel.metrics.permutation import PermutationResult, block_permutation_p, fdr_bh
 from brainreel.train.predictions import Prediction
 from brainreel.train.recipe import ScoringConfig
@@ -74,7 +79,12 @@ def score_person(
     tested = sides.tested(np.ones(prediction.measured.shape[1], dtype=np.bool_))
     maps = sides.maps(tested)
     used = ~np.isnan(maps["r"])
-    counts = {"n_voxels": used.size, "n_without_variance": int(np.count_nonzero(~used))}
+    still = used & ~sides.predicted.any(axis=0)
+    counts = {
+        "n_voxels": used.size,
+        "n_without_variance": int(np.count_nonzero(~used)),
+        "n_predicted_constant": int(np.count_nonzero(still)),
+    }
     scores: dict[str, Measured] = {}
     shares: dict[str, Measured] = {}
     medians: dict[str, float] = {}
@@ -182,11 +192,15 @@ class Sides:
 
 
 def centred(values: NDArray[np.floating], segment: NDArray[np.int64]) -> Float64:
-    """Take the mean over time out of every test segment of (T, V) series."""
+    """Take the mean over time out of every test segment of (T, V) series.
+
+    What does not vary within a segment, by more than the rounding of its numbers, becomes 0.
+    """
     result = np.array(values, dtype=np.float64)
     for number in np.unique(segment):
         rows = segment == number
-        result[rows] -= result[rows].mean(axis=0)
+        varies = unit_columns(values[rows])[1]
+        result[rows] = (result[rows] - result[rows].mean(axis=0)) * varies
     return result
 
 

@@ -179,12 +179,37 @@ def interval_of_mean(
     if not used.any():
         return Interval(float("nan"), float("nan"), level, 0, 0)
     kept = None if segments is None else segments[used]
-    draws = block_starts(int(used.sum()), block=block, n=n, rng=rng, segments=kept)
-    sums = _window_sums(values[used, None], draws, kept)
-    means = (_counts(draws, sums.shape[0]) @ sums)[:, 0] / draws.lengths[draws.starts].sum(axis=1)
+    means, n_blocks = bootstrap_means(values[used], block=block, n=n, rng=rng, segments=kept)
     value = float(values[used].mean())
-    n_blocks = draws.starts.shape[1]
     return percentile_interval(value, means, n_blocks=n_blocks, level=level, bounds=bounds)
+
+
+def bootstrap_means(
+    items: Numbers,
+    *,
+    block: int,
+    n: int,
+    rng: np.random.Generator,
+    segments: Int64 | None = None,
+) -> tuple[Float64, int]:
+    """Return the mean of items in every resample of blocks of them.
+
+    Parameters
+    ----------
+    items
+        (N,) one score per item, without NaN.
+    block, n, rng, segments
+        As for `interval_of_mean`.
+
+    Returns
+    -------
+    (n,) means, and the number of blocks that `percentile_interval` asks for.
+    """
+    values = np.asarray(items, dtype=np.float64)
+    draws = block_starts(values.size, block=block, n=n, rng=rng, segments=segments)
+    sums = _counts(draws, values.size) @ _window_sums(values[:, None], draws, segments)
+    means: Float64 = sums[:, 0] / draws.lengths[draws.starts].sum(axis=1)
+    return means, int(draws.starts.shape[1])
 
 
 def bootstrap_r(
@@ -216,9 +241,10 @@ def bootstrap_r(
 
     Returns
     -------
-    (n, V) float32 r, all NaN where a side has no variance, and the number of blocks k that
-    `percentile_interval` asks for. All voxels share the resampled rows: any statistic of a row
-    of it (a median, a share of the ceiling) keeps the dependence between voxels.
+    (n, V) float32 r, all NaN where `measured` has no variance, all 0 where only `predicted` has
+    none, and the number of blocks k that `percentile_interval` asks for. All voxels share the
+    resampled rows: any statistic of a row of it (a median, a share of the ceiling) keeps the
+    dependence between voxels.
     """
     n_rows, n_voxels = check_pair(predicted, measured)
     draws = block_starts(n_rows, block=block_trs, n=n, rng=rng, segments=segments)
@@ -236,6 +262,7 @@ def bootstrap_r(
         spread = (xx - mean_x**2) * (yy - mean_y**2)
         usable = (varies_x & varies_y) & (spread > np.finfo(np.float64).eps * xx * yy)
         found = np.full(spread.shape, np.nan)
+        found[:, varies_y & ~varies_x] = 0.0
         np.divide(xy - mean_x * mean_y, np.sqrt(np.abs(spread)), out=found, where=usable)
         r[:, columns] = np.clip(found, -1, 1)
     return r, int(draws.starts.shape[1])

@@ -1,7 +1,8 @@
 """Voxelwise correlation and explained variance, in one pass over batches and ranks.
 
-Time (or trials) first, voxels last. A voxel without variance has no correlation: it is NaN,
-never 0, and whoever summarises the voxels counts it.
+Time (or trials) first, voxels last. A voxel whose measurement does not vary has no correlation: it
+is NaN, and whoever summarises the voxels counts it. A prediction that does not vary, of a voxel
+that does, has told nothing of it: r is 0, or leaving out hard voxels would pay.
 """
 
 from __future__ import annotations
@@ -133,11 +134,14 @@ class CorrelationSums:
         self.n_rows += other.n_rows
 
     def r(self) -> Float64:
-        """Return Pearson's r of every voxel (V,), NaN where either side has no variance."""
+        """Return Pearson's r of every voxel (V,): NaN where the measured side has no variance, 0
+        where only the prediction has none.
+        """
         predicted, measured = self._filled()
-        blank = predicted.constant(self.n_rows) | measured.constant(self.n_rows)
+        still, blank = predicted.constant(self.n_rows), measured.constant(self.n_rows)
         scale = np.sqrt(predicted.squares) * np.sqrt(measured.squares)
-        r = np.divide(self._products, scale, out=np.full(self.n_voxels, np.nan), where=~blank)
+        told = np.where(blank, np.nan, 0.0)
+        r = np.divide(self._products, scale, out=told, where=~(still | blank))
         bounded: Float64 = np.clip(r, -1.0, 1.0)
         return bounded
 
@@ -169,7 +173,8 @@ def pearson_r(predicted: Numbers, measured: Numbers) -> Float64:
 
     Returns
     -------
-    (V,) float64 in [-1, 1]; NaN where a side has no variance.
+    (V,) float64 in [-1, 1]; NaN where `measured` has no variance, 0 where only `predicted` has
+    none.
 
     Raises
     ------

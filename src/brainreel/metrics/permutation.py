@@ -29,7 +29,7 @@ class PermutationResult:
     Attributes
     ----------
     observed
-        (V,) r; NaN where a side has no variance.
+        (V,) r; NaN where the measured side has no variance, 0 where only the prediction has none.
     p
         (V,) p-value of each voxel alone.
     p_max
@@ -43,7 +43,7 @@ class PermutationResult:
     n_permutations
         Number of surrogates.
     n_excluded
-        Voxels left out because a side has no variance.
+        Voxels left out because the measured side has no variance.
     """
 
     observed: Float64
@@ -109,22 +109,24 @@ def block_permutation_p(
     orders = surrogate_orders(
         n_rows, n=n_permutations, block_trs=block_trs, rng=rng, segments=segments
     )
-    pieces = _unit_pieces(predicted, measured)
+    pieces, still = _unit_pieces(predicted, measured)
     used = np.concatenate([np.zeros(0, dtype=np.intp), *(piece.columns for piece in pieces)])
     r = np.concatenate([np.zeros(0), *(_products(piece.x, piece.y) for piece in pieces)])
     signed = np.abs if tail == "two-sided" else np.asarray
     reached = np.zeros(used.size)
-    null_max, null_median = np.full(n_permutations, np.nan), np.full(n_permutations, np.nan)
+    # A prediction that does not vary has r = 0, in the data and in every surrogate.
+    nothing = 0.0 if still.size else np.nan
+    null_max, null_median = np.full(n_permutations, nothing), np.full(n_permutations, nothing)
     for rows, null in _null_r(pieces, orders):
-        null_median[rows] = np.median(null, axis=1)
+        null_median[rows] = np.median(np.pad(null, ((0, 0), (0, still.size))), axis=1)
         null = signed(null)
-        null_max[rows] = null.max(axis=1)
+        null_max[rows] = np.fmax(null.max(axis=1), nothing)
         reached += np.count_nonzero(null >= signed(r) - _TIE, axis=0)
-    observed, p, p_max = (np.full(n_voxels, np.nan) for _ in range(3))
-    observed[used] = r
-    p[used] = (1 + reached) / (1 + n_permutations)
-    p_max[used] = _share_reaching(null_max, signed(r))
-    middle = signed(np.array([median_of(r).value]))
+    observed, p = np.full(n_voxels, np.nan), np.full(n_voxels, np.nan)
+    observed[used], observed[still] = r, 0.0
+    p[used], p[still] = (1 + reached) / (1 + n_permutations), 1.0
+    p_max = _share_reaching(null_max, signed(observed))
+    middle = signed(np.array([median_of(observed).value]))
     return PermutationResult(
         observed=observed,
         p=p,
@@ -134,7 +136,7 @@ def block_permutation_p(
         p_median=float(_share_reaching(signed(null_median), middle)[0]),
         tail=tail,
         n_permutations=n_permutations,
-        n_excluded=int(n_voxels - used.size),
+        n_excluded=int(n_voxels - used.size - still.size),
     )
 
 
@@ -199,9 +201,12 @@ class _Piece(NamedTuple):
     y: Float64
 
 
-def _unit_pieces(predicted: Numbers, measured: Numbers) -> list[_Piece]:
-    """Cut the voxels into pieces whose series stay in a core's cache while they are reordered."""
-    pieces = []
+def _unit_pieces(predicted: Numbers, measured: Numbers) -> tuple[list[_Piece], Indices]:
+    """Cut the voxels into pieces whose series stay in a core's cache while they are reordered.
+
+    Beside them: the columns in which the measurement varies and the prediction does not.
+    """
+    pieces, still = [], [np.zeros(0, dtype=np.intp)]
     for start in range(0, predicted.shape[1], _CACHE_VOXELS):
         columns = slice(start, start + _CACHE_VOXELS)
         x, varies_x = unit_columns(predicted[:, columns])
@@ -209,7 +214,8 @@ def _unit_pieces(predicted: Numbers, measured: Numbers) -> list[_Piece]:
         kept = np.flatnonzero(varies_x & varies_y)
         if kept.size:
             pieces.append(_Piece(start + kept, x[:, kept].copy(), y[:, kept].copy()))
-    return pieces
+        still.append(start + np.flatnonzero(varies_y & ~varies_x))
+    return pieces, np.concatenate(still)
 
 
 def _products(x: Float64, y: Float64) -> Float64:
