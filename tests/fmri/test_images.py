@@ -13,9 +13,9 @@ from brainreel.fmri.images import (
     check_same_grid,
     load_mask,
     open_bold_image,
-    read_volumes,
     save_volume,
 )
+from brainreel.fmri.volumes import read_volumes
 
 from .conftest import AFFINE, GRID, N_TRS, bold_array, mask_array, save
 

@@ -71,7 +71,9 @@ def _facts(plan: RunPlan) -> str:
     film = "no film"
     if plan.run.film is not None:
         film = f"{plan.run.film.name} from {float(plan.run.film_start_s):g} s"
-    return f"{plan.n_trs} TRs of {float(plan.tr_s):g} s, {plan.mask.n_voxels} voxels, {film}"
+    grid = " x ".join(map(str, plan.mask.grid))
+    voxels = f"{plan.mask.n_voxels} voxels of {grid}"
+    return f"{plan.n_trs} TRs of {float(plan.tr_s):g} s, {voxels}, {film}"
 
 
 def _counted(n: int, what: str) -> str:

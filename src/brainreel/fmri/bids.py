@@ -1,4 +1,4 @@
-"""A BIDS or fMRIPrep folder, or a single file, as `Run` records."""
+"""A BIDS, fMRIPrep or HCP folder, or a single file, as `Run` records."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from brainreel.errors import DataError, did_you_mean
 from brainreel.files import read_json, require_file
 from brainreel.fmri.confounds import count_non_steady
 from brainreel.fmri.films import film_of_run
+from brainreel.fmri.hcp import hcp_confounds, hcp_images, hcp_mask
 from brainreel.fmri.images import open_bold_image
 from brainreel.fmri.names import BidsName, companion, folders_for, sidecar
 from brainreel.timebase import Seconds, exact
+
+_PREPROCESSED = ("*_desc-preproc_bold", "*_bold_*preproc")
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,13 @@ def find_runs(
     space: str | None = None,
     films: Mapping[str, Path | None] | None = None,
 ) -> list[Run]:
-    """Find the runs of a BIDS data set, sorted by subject, session, task and run.
+    """Find the runs of a data set, sorted by subject, session, task and run.
 
     Parameters
     ----------
     root
-        A raw BIDS folder, or an fMRIPrep folder.
+        A raw BIDS folder, an fMRIPrep folder, or one of people in the Human Connectome Project's
+        layout (`100307/MNINonLinear/Results/rfMRI_REST1_LR/rfMRI_REST1_LR.nii.gz`).
     derivatives
         Folder of fMRIPrep's results; by default `root/derivatives/fmriprep` if it is there.
         `"raw"` uses the raw images.
@@ -150,6 +154,7 @@ def find_runs(
             f"{derivatives}: no preprocessed image (sub-*/func/*_desc-preproc_bold.nii.gz) in it. "
             "Give fMRIPrep's folder, or derivatives='raw' for the raw images."
         )
+    images = images or hcp_images(root)
     if not images:
         raise DataError(f"{root}: no BOLD image (sub-*/func/*_bold.nii.gz) in this folder.")
     chosen = _keep(images, "sub", subjects, root)
@@ -181,19 +186,24 @@ def _describes(folder: Path) -> bool:
 
 def _is_derivative(root: Path) -> bool:
     if not _describes(root):
-        return any(root.glob("sub-*/**/func/*_desc-preproc_bold.nii*"))
+        return bool(_preprocessed(root))
     described = read_json(root / "dataset_description.json")
     return isinstance(described, dict) and described.get("DatasetType") == "derivative"
 
 
 def _bold_images(raw: Path, derived: Path | None) -> list[BidsName]:
-    if derived is not None:
-        names = map(BidsName.of, sorted(derived.glob("sub-*/**/func/*_desc-preproc_bold.nii*")))
-        images = [name for name in names if name.extension in (".nii", ".nii.gz")]
-        if images:
-            return images
+    images = [] if derived is None else _preprocessed(derived)
+    if images:
+        return images
     names = map(BidsName.of, sorted(raw.glob("sub-*/**/func/*_bold.nii*")))
     return [n for n in names if n.extension in (".nii", ".nii.gz") and "desc" not in n.entities]
+
+
+def _preprocessed(folder: Path) -> list[BidsName]:
+    """Return fMRIPrep's images of a folder, under present and former names."""
+    paths = {p for end in _PREPROCESSED for p in folder.glob(f"sub-*/**/func/{end}.nii*")}
+    names = map(BidsName.of, sorted(paths))
+    return [name for name in names if name.extension in (".nii", ".nii.gz")]
 
 
 def _keep(
@@ -239,7 +249,7 @@ def _run(image: BidsName, raw: Path, derived: Path | None, films: Mapping[str, P
     beside = folders_for(derived, image) if derived is not None else []
     around = [folder for top in tops for folder in folders_for(top, image)]
     entities = image.entities
-    confounds = companion(image, beside, "timeseries", ".tsv", "confounds")
+    confounds = companion(image, beside, "timeseries", ".tsv", "confounds") or hcp_confounds(image)
     run = Run(
         subject=entities.get("sub", ""),
         session=entities.get("ses", ""),
@@ -247,7 +257,7 @@ def _run(image: BidsName, raw: Path, derived: Path | None, films: Mapping[str, P
         run=entities.get("run", ""),
         variant=image.variant,
         bold=image.path,
-        mask=companion(image, beside, "mask", ".nii", "brain"),
+        mask=companion(image, beside, "mask", ".nii", "brain") or hcp_mask(image),
         confounds=confounds,
         events=companion(image, around, "events", ".tsv"),
         tr_s=_tr_s(image, facts),

@@ -24,6 +24,9 @@ _GROUPS = {
     "ica_aroma": "ica_aroma",
 }
 _TABLE = "desc-confounds_timeseries.tsv"
+# The columns of HCP's Movement_Regressors.txt, which has no header, under fMRIPrep's names.
+_MOTION = tuple(f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz")
+_HCP = (*_MOTION, *(f"{name}_derivative1" for name in _MOTION))
 
 
 def read_confounds(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
@@ -34,7 +37,8 @@ def read_confounds(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     path
-        Table with a header and one row per volume (`*_desc-confounds_timeseries.tsv`).
+        Table with a header and one row per volume (`*_desc-confounds_timeseries.tsv`), or the
+        Human Connectome Project's `Movement_Regressors.txt`.
     wanted
         Column names; patterns (`trans_*`, `a_comp_cor_0[0-4]`); or fMRIPrep groups, with a
         variant of nilearn's after a colon (`motion:basic`, `compcor:temporal`).
@@ -46,7 +50,10 @@ def read_confounds(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
     """
     path = require_file(path, "table of confounds")
     try:
-        table = pd.read_csv(path, sep="\t", na_values=["n/a"])
+        if path.name.startswith("Movement_Regressors"):
+            table = _motion_of_hcp(path)
+        else:
+            table = pd.read_csv(path, sep="\t", na_values=["n/a"])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
         raise DataError(f"{path}: not a table of confounds parted by tabs.") from problem
     columns: dict[str, pd.Series] = {}
@@ -55,6 +62,16 @@ def read_confounds(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
             columns[str(column)] = values
     chosen = pd.DataFrame(columns, index=table.index)
     return _filled(path, chosen)
+
+
+def _motion_of_hcp(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, sep=r"\s+", header=None)
+    if table.shape[1] not in (len(_MOTION), len(_HCP)):
+        raise DataError(
+            f"{path}: {table.shape[1]} columns; head motion of HCP has 6, or 12 with derivatives. "
+            "Give a table of confounds with a header (.tsv)."
+        )
+    return table.set_axis(list(_HCP[: table.shape[1]]), axis="columns")
 
 
 def _chosen(path: Path, table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -115,6 +132,7 @@ def _filled(path: Path, chosen: pd.DataFrame) -> pd.DataFrame:
 
 def count_non_steady(path: Path) -> int:
     """Return how many volumes fMRIPrep marks as not yet steady at the head of the run."""
+    marks = ("non_steady_state_outlier", "NonSteadyStateOutlier")
     with require_file(path, "table of confounds").open(encoding="utf-8") as file:
         header = file.readline()
-    return sum(name.startswith("non_steady_state_outlier") for name in header.split("\t"))
+    return sum(name.startswith(marks) for name in header.split("\t"))

@@ -1,9 +1,8 @@
-"""NIfTI in and out: masks, checked BOLD images, volumes streamed in constant memory."""
+"""NIfTI in and out: masks, volumes, checked headers of BOLD images."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,16 +11,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nilearn.image import smooth_img
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.files import require_file, write_aside
-from brainreel.fmri.bold import Float32, VoxelMask
-from brainreel.fmri.streams import ByteStream, prefetched
+from brainreel.fmri.bold import VoxelMask
+from brainreel.fmri.placement import Placement
 from brainreel.timebase import Seconds, exact
 
-_BLOCK_BYTES = 48 << 20  # volumes in memory at once, before masking; three such blocks are alive
 _AFFINE_TOLERANCE_MM = 1e-3  # headers written by different tools differ by float32 rounding
 _TR_TOLERANCE_S = Fraction(1, 1000)  # below any real difference, above the rounding of sidecars
 _SECONDS_OF_UNIT = {"sec": Fraction(1), "msec": Fraction(1, 1000), "usec": Fraction(1, 10**6)}
@@ -43,6 +40,9 @@ class BoldImage:
         (4, 4) voxel indices to millimetres.
     tr_s
         Repetition time in seconds.
+    placement
+        Where volumes are kept on another grid than the file's: how. `grid` and `affine` are then
+        those of the kept volumes.
     """
 
     path: Path
@@ -50,6 +50,7 @@ class BoldImage:
     n_volumes: int
     affine: NDArray[np.float64]
     tr_s: Fraction
+    placement: Placement | None = None
 
 
 def load_image(path: Path) -> Any:
@@ -224,6 +225,11 @@ def save_volume(
     return Path(path)
 
 
+def lies_on(mask: VoxelMask, grid: tuple[int, int, int], affine: NDArray[np.float64]) -> bool:
+    """Tell whether a mask lies on a grid."""
+    return mask.grid == grid and _apart_mm(mask.affine, affine) <= _AFFINE_TOLERANCE_MM
+
+
 def check_same_grid(mask: VoxelMask, image: BoldImage, *, mask_name: str = "the mask") -> None:
     """Refuse a mask that lies on another grid than the image.
 
@@ -237,7 +243,7 @@ def check_same_grid(mask: VoxelMask, image: BoldImage, *, mask_name: str = "the 
         raise DataError(
             f"{image.path}: volumes are {image.grid}, {mask_name} is {mask.grid}. {advice}"
         )
-    apart = float(np.abs(mask.affine - image.affine).max())
+    apart = _apart_mm(mask.affine, image.affine)
     if apart > _AFFINE_TOLERANCE_MM:
         raise DataError(
             f"{image.path}: {mask_name} lies elsewhere (affines differ by up to {apart:g} mm). "
@@ -245,73 +251,5 @@ def check_same_grid(mask: VoxelMask, image: BoldImage, *, mask_name: str = "the 
         )
 
 
-def read_volumes(
-    path: Path, mask: VoxelMask, *, smoothing_mm: float = 0.0, block_bytes: int = _BLOCK_BYTES
-) -> Iterator[tuple[int, Float32]]:
-    """Read a run in order: value = stored * slope + intercept, inside the mask.
-
-    Parameters
-    ----------
-    path
-        4-D NIfTI, plain or gzipped, of any byte order and number type.
-    mask
-        On the same grid.
-    smoothing_mm
-        Full width at half maximum of a Gaussian, applied to whole volumes before masking.
-    block_bytes
-        How much of the file to hold at once.
-
-    Yields
-    ------
-    start, block
-        Number of the first volume, and a (t, V) float32 block.
-
-    Raises
-    ------
-    DataError
-        If the file ends before its last volume.
-    """
-    image = load_image(path)
-    # NIfTI stores x fastest; a mask numbers its voxels in C order.
-    stored = np.ravel_multi_index(np.nonzero(mask.inside), mask.grid, order="F")
-    for start, raw in prefetched(_raw_blocks(Path(path), image, block_bytes)):
-        if smoothing_mm:
-            yield start, _smoothed(_scaled(raw, image), mask, smoothing_mm)
-        else:
-            yield start, _scaled(raw[:, stored], image)
-
-
-def _raw_blocks(
-    path: Path, image: Any, block_bytes: int
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
-    """Yield (first volume, (t, X*Y*Z) stored numbers, x fastest)."""
-    n_volumes, dtype = int(np.prod(image.shape[3:])), image.dataobj.dtype
-    n_points = int(np.prod(image.shape[:3]))
-    step = max(1, block_bytes // (n_points * dtype.itemsize))
-    with ByteStream(Path(image.file_map["image"].filename or path)) as stream:
-        stream.skip(int(image.dataobj.offset))
-        for start in range(0, n_volumes, step):
-            raw = np.empty((min(step, n_volumes - start), n_points), dtype)
-            stream.fill(raw.reshape(-1).view(np.uint8).data)
-            if start + len(raw) == n_volumes:
-                stream.finish()
-            yield start, raw
-
-
-def _scaled(raw: NDArray[Any], image: Any) -> Float32:
-    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
-    if (slope, intercept) == (1.0, 0.0):
-        return raw.astype(np.float32)
-    # Scaled in float64: a large intercept would lose the signal in float32.
-    scaled: Float32 = (raw.astype(np.float64) * slope + intercept).astype(np.float32)
-    return scaled
-
-
-def _smoothed(block: Float32, mask: VoxelMask, smoothing_mm: float) -> Float32:
-    """Smooth (t, X*Y*Z) volumes as nilearn does; voxels that were not finite stay NaN."""
-    volumes = np.moveaxis(block.reshape(-1, *mask.grid[::-1]), 0, -1).transpose(2, 1, 0, 3)
-    inside = volumes[mask.inside].T
-    smooth = smooth_img(nib.Nifti1Image(volumes, mask.affine), smoothing_mm)
-    result: Float32 = np.ascontiguousarray(np.asarray(smooth.dataobj)[mask.inside].T, np.float32)
-    result[~np.isfinite(inside)] = np.nan
-    return result
+def _apart_mm(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.abs(one - other).max())

@@ -22,9 +22,11 @@ from brainreel.fmri.bids import Run
 from brainreel.fmri.bold import Float32, VoxelMask
 from brainreel.fmri.columns import change_columns, write_rows
 from brainreel.fmri.confounds import read_confounds
-from brainreel.fmri.images import read_volumes, save_volume
+from brainreel.fmri.images import save_volume
 from brainreel.fmri.normalize import CleanConfig, Moments, make_cleaner
+from brainreel.fmri.placement import Placement
 from brainreel.fmri.store import BOLD, CONFOUNDS, FORMAT, MANIFEST, MASK, MOMENTS, describe_source
+from brainreel.fmri.volumes import read_volumes
 from brainreel.timebase import TrGrid
 
 _FLOAT32_STEP = 1e-6  # a spread below this share of the signal is rounding, not signal
@@ -58,6 +60,8 @@ class RunPlan:
         The options, as the manifest keeps them.
     config_digest
         Digest of the options.
+    placement
+        How volumes come to another grid, or None.
     """
 
     run: Run
@@ -72,6 +76,7 @@ class RunPlan:
     sources: dict[str, Path]
     config: dict[str, Any]
     config_digest: str
+    placement: Placement | None = None
 
     @property
     def n_trs(self) -> int:
@@ -169,8 +174,8 @@ def _stream(plan: RunPlan, path: Path) -> NDArray[np.bool_]:
     finite = np.ones(plan.mask.n_voxels, bool)
 
     def blocks() -> Iterator[Float32]:
-        smoothing = plan.clean.smoothing_mm
-        for start, block in read_volumes(plan.run.bold, plan.mask, smoothing_mm=smoothing):
+        how: dict[str, Any] = {"smoothing_mm": plan.clean.smoothing_mm, "placement": plan.placement}
+        for start, block in read_volumes(plan.run.bold, plan.mask, **how):
             kept = block[max(0, plan.n_dummy - start) :]
             np.logical_and(finite, np.isfinite(kept).all(axis=0), out=finite)
             yield kept

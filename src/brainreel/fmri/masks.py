@@ -15,7 +15,8 @@ from nilearn.masking import compute_epi_mask
 from brainreel.errors import DataError
 from brainreel.fmri.bids import Run
 from brainreel.fmri.bold import VoxelMask
-from brainreel.fmri.images import BoldImage, check_same_grid, load_mask, read_volumes
+from brainreel.fmri.images import BoldImage, check_same_grid, lies_on, load_mask
+from brainreel.fmri.volumes import read_volumes
 
 _VOLUMES_FOR_MASK = 20  # their mean shows the brain; reading a whole run for it would cost minutes
 
@@ -44,9 +45,7 @@ def masks_of_runs(
     """
     if given is not None:
         shared = load_mask(given, space=runs[0].space)
-        for image in images:
-            check_same_grid(shared, image, mask_name=f"the mask {given.name}")
-        return [shared] * len(runs)
+        return [_placed_mask(shared, image, given.name) for image in images]
     own = [_own_mask(run, image) for run, image in zip(runs, images, strict=True)]
     group_of = {"run": lambda run: run.label, "subject": lambda run: run.subject}
     groups = [group_of[over](run) if over in group_of else "" for run in runs]
@@ -60,8 +59,21 @@ def masks_of_runs(
 def _own_mask(run: Run, image: BoldImage) -> VoxelMask:
     if run.mask is None:
         return find_mask(image, space=run.space)
-    mask = load_mask(run.mask, space=run.space)
-    check_same_grid(mask, image, mask_name=f"the mask {run.mask.name}")
+    return _placed_mask(load_mask(run.mask, space=run.space), image, run.mask.name)
+
+
+def _placed_mask(mask: VoxelMask, image: BoldImage, name: str) -> VoxelMask:
+    """Return a mask of the kept volumes; one of the volumes in the file is brought there."""
+    placement = image.placement
+    if placement is not None and lies_on(mask, placement.file_grid, placement.file_affine):
+        try:
+            return placement.mask(mask)
+        except DataError as problem:
+            raise DataError(
+                f"{image.path}: cropping or resampling leaves nothing of the mask {name}. Crop "
+                "less, or resample to a grid that holds the brain."
+            ) from problem
+    check_same_grid(mask, image, mask_name=f"the mask {name}")
     return mask
 
 
@@ -75,7 +87,7 @@ def find_mask(image: BoldImage, *, space: str = "") -> VoxelMask:
     """
     everywhere = VoxelMask(np.ones(image.grid, bool), image.affine)
     total, n_seen = np.zeros(everywhere.n_voxels), 0
-    for start, block in read_volumes(image.path, everywhere):
+    for start, block in read_volumes(image.path, everywhere, placement=image.placement):
         part = block[: _VOLUMES_FOR_MASK - start]
         total, n_seen = total + part.sum(axis=0, dtype=np.float64), start + len(part)
         if n_seen >= _VOLUMES_FOR_MASK:

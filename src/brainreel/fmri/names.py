@@ -11,6 +11,12 @@ from brainreel.errors import DataError
 from brainreel.files import read_json
 
 _ALSO_IN_LABEL = ("acq", "ce", "rec", "dir", "echo", "part")  # told apart, in BIDS order
+# How fMRIPrep called its results before 2018: sub-01_task-rest_bold_space-T1w_preproc.nii.gz.
+_FORMER = {
+    "preproc": ("bold", "preproc"),
+    "brainmask": ("mask", "brain"),
+    "confounds": ("timeseries", "confounds"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,19 @@ class BidsName:
 
     @classmethod
     def of(cls, path: Path) -> BidsName:
-        """Take a file name apart; parts that are no `key-value` are left out."""
+        """Take a file name apart; parts that are no `key-value` are left out.
+
+        fMRIPrep's former names are read as the present ones.
+        """
         stem, dot, extension = path.name.partition(".")
         *parts, last = stem.split("_")
         if "-" in last:  # a film called task-cartoon.mp4 has no suffix
             parts, last = [*parts, last], ""
         pairs = (part.partition("-") for part in parts)
-        return cls(path, {k: v for k, sign, v in pairs if sign}, last, dot + extension)
+        entities = {k: v for k, sign, v in pairs if sign}
+        if "bold" in parts and last in _FORMER:
+            last, entities["desc"] = _FORMER[last]
+        return cls(path, entities, last, dot + extension)
 
     def applies_to(self, other: BidsName, *, but: Iterable[str] = ()) -> bool:
         """Tell whether every entity here is also the other's (but for some that are its own)."""

@@ -17,6 +17,7 @@ from brainreel.errors import BrainreelError, DataError
 from brainreel.files import digest_json
 from brainreel.fmri.bids import Run
 from brainreel.fmri.bold import VoxelMask
+from brainreel.fmri.grids import GridConfig, placed
 from brainreel.fmri.images import BoldImage, open_bold_image
 from brainreel.fmri.make import RunPlan, try_to_make
 from brainreel.fmri.masks import mask_digest, masks_of_runs
@@ -45,6 +46,8 @@ class PrepareConfig(Config):
     """Mask image for all runs; by default each run's own brain mask, or one found in its data."""
     mask_over: Literal["run", "subject", "all"] = "subject"
     """Whose masks are intersected, so that columns mean the same voxels."""
+    grid: GridConfig = GridConfig()
+    """On which grid volumes are kept."""
     nonfinite: Literal["refuse", "zero"] = "refuse"
     """Voxels with NaN or infinite values: refuse the run, or set those voxels to 0 throughout."""
     tr_s: float | None = Field(None, gt=0)
@@ -53,8 +56,13 @@ class PrepareConfig(Config):
     """Volumes to drop from the head of every run; by default those that fMRIPrep marks."""
 
     def options(self) -> dict[str, Any]:
-        """Return the options; of the mask only its voxels count, and they are digested apart."""
-        return {key: value for key, value in self.to_dict().items() if key != "mask"}
+        """Return the options; of the mask only its voxels count, and they are digested apart.
+
+        Without cropping and resampling they are those of stores from before there were any.
+        """
+        left_out = {"mask", "grid"} if self.grid == GridConfig() else {"mask"}
+        told = {**self.to_dict(), "grid": self.grid.facts()}
+        return {key: value for key, value in told.items() if key not in left_out}
 
     def options_digest(self) -> str:
         """Return the digest that `read_store` knows the options by."""
@@ -142,8 +150,10 @@ def plan_runs(runs: Sequence[Run], store: Path, config: PrepareConfig) -> list[R
 
 def _image(run: Run, config: PrepareConfig) -> BoldImage:
     if config.tr_s is not None:
-        return open_bold_image(run.bold, tr_s=config.tr_s, trust_tr=True)
-    return open_bold_image(run.bold, tr_s=run.tr_s)
+        image = open_bold_image(run.bold, tr_s=config.tr_s, trust_tr=True)
+    else:
+        image = open_bold_image(run.bold, tr_s=run.tr_s)
+    return placed(image, config.grid)
 
 
 def _plan(
@@ -181,6 +191,7 @@ def _plan(
         sources={role: path for role, path in roles.items() if path is not None},
         config=config.to_dict(),
         config_digest=config.options_digest(),
+        placement=image.placement,
     )
 
 
