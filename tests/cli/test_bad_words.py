@@ -64,7 +64,7 @@ def test_a_wrong_word_to_run(brainreel, kept_store, trials, tmp_path, monkeypatc
     [
         ("a: [1", "r.yaml: not valid YAML (line 1: expected ',' or ']', but got '<stream end>')."),
         ("- 1", "r.yaml: a recipe is a mapping of keys to values."),
-        ("title: x", "r.yaml: 'data' is missing. Give it as data.name=NAME (films or series or"),
+        ("title: x", "r.yaml: 'data' is missing. Give it as data.name=NAME (films or people or"),
     ],
 )
 def test_a_broken_recipe_file(brainreel, tmp_path, text, told):

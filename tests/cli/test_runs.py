@@ -19,10 +19,14 @@ from .breaking import TWO_STEPS, tree
 from .conftest import FEW_DRAWS
 
 
+# A recipe on data from two places must be told both.
+ALSO = {"tubevit_joint": ("data.also.0.path=pictures",)}
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_dry_run_prints_the_recipe_that_would_run(brainreel, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    args = (name, "data.path=somewhere/else", "seed=7", "optim.lr=2e-4")
+    args = (name, "data.path=somewhere/else", "seed=7", "optim.lr=2e-4", *ALSO.get(name, ()))
     told = brainreel("run", *args, "--out", "out", "--dry-run").output
     assert list(tmp_path.iterdir()) == []
     config = RunConfig.parse(yaml.safe_load(told))

@@ -123,8 +123,9 @@ class PreparedRun:
     def mask(self) -> VoxelMask:
         """Where the columns lie in the brain; runs of one mask share it."""
         digest = str(self.manifest["mask_digest"])
-        if digest not in self.masks:
-            self.masks[digest] = load_mask(self.folder / MASK, space=str(self.manifest["space"]))
+        file = self.folder / MASK
+        if digest not in self.masks or not file.is_file():
+            self.masks[digest] = load_mask(file, space=str(self.manifest["space"]))
         return self.masks[digest]
 
     @property
