@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from brainreel.evaluate.bold import centred, score_person
-from brainreel.evaluate.ceilings import inter_subject, repeats
+from brainreel.evaluate.bold import score_person
+from brainreel.evaluate.ceilings import repeats
 from brainreel.evaluate.parts import mean_over_people
-from brainreel.fmri.bold import VoxelMask
 from brainreel.train.predictions import Prediction
 from brainreel.train.recipe import ScoringConfig
 
@@ -119,32 +118,6 @@ def test_people_are_averaged_resample_by_resample() -> None:
     mean = mean_over_people(people)
     assert mean.value == pytest.approx((people[0].value + people[1].value) / 2)
     np.testing.assert_allclose(mean.null, (people[0].null + people[1].null) / 2)
-
-
-def test_inter_subject_ceiling_is_r_with_the_mean_of_the_others() -> None:
-    people = [prediction(s, subject=f"sub-{s}") for s in (1, 2, 3)]
-    group = prediction(9, subject="group")
-    found = inter_subject([*people, group], ["group"])
-    assert set(found) == {"sub-1", "sub-2", "sub-3"}
-    signals = []
-    for item in people:
-        x = centred(item.measured, item.segment)
-        std = x.std(axis=0)
-        signals.append(np.divide(x, std, out=np.zeros_like(x), where=std > 0))
-    for v in (0, 7, 20):
-        others = signals[1][:, v] + signals[2][:, v]
-        expected = np.corrcoef(signals[0][:, v], others)[0, 1]
-        assert found["sub-1"][v] == pytest.approx(expected, abs=1e-6)
-    assert np.isnan(found["sub-1"][3])
-
-
-def test_people_in_other_spaces_or_at_other_times_are_not_compared() -> None:
-    people = [prediction(s, subject=f"sub-{s}") for s in (1, 2, 3)]
-    later = prediction(4, subject="sub-4", film_time_s=np.arange(T) * 1.5 + 1)
-    inside = np.ones((V, 1, 1), bool)
-    there = prediction(5, subject="sub-5", mask=VoxelMask(inside, np.eye(4)))
-    assert set(inter_subject([*people, later, there], [])) == {"sub-1", "sub-2", "sub-3"}
-    assert inter_subject(people[:2], []) == {}
 
 
 def test_repeats_of_a_film_give_ceilings_and_other_films_do_not() -> None:

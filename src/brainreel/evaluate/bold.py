@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from brainreel.evaluate.identify import identify_segments
 from brainreel.evaluate.parts import Measured
+from brainreel.evaluate.volumes import score_space, score_spread
 from brainreel.metrics.bootstrap import bootstrap_r
 from brainreel.metrics.ceiling import share_of_ceiling
 from brainreel.metrics.correlation import (
@@ -58,6 +59,8 @@ def score_person(
     ceilings: Mapping[str, Float64],
     scoring: ScoringConfig,
     seed: int,
+    *,
+    levels: Sequence[NDArray[np.floating] | None] = (),
 ) -> PersonScores:
     """Score one person's pooled test predictions.
 
@@ -74,6 +77,8 @@ def score_person(
         The protocol.
     seed
         Of resamples and surrogates; the same for all people of a run.
+    levels
+        (V,) what cleaning took off the level of each segment, for scores of whole volumes.
     """
     sides = Sides.of(prediction, scoring, seed)
     tested = sides.tested(np.ones(prediction.measured.shape[1], dtype=np.bool_))
@@ -105,6 +110,8 @@ def score_person(
         found = float(np.mean(maps["q"][used] < SIGNIFICANT_Q))
         scores["significant_voxels"] = Measured(found, baseline=0.0)
     scores |= identify_segments(prediction, scoring, sides.block_trs, seed)
+    scores |= score_spread(prediction, scoring, sides.block_trs, seed)
+    scores |= score_space(prediction, levels, scoring, sides.block_trs, seed)
     return PersonScores(scores, shares, medians, maps, counts)
 
 

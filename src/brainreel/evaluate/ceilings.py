@@ -12,52 +12,38 @@ from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.evaluate.bold import centred
+from brainreel.evaluate.others import OtherPeople
 from brainreel.fmri.images import load_mask
 from brainreel.fmri.store import PreparedRun
-from brainreel.metrics.ceiling import (
-    leave_one_out_ceiling,
-    repeat_ceiling,
-    split_half_ceiling,
-)
+from brainreel.metrics.ceiling import repeat_ceiling, split_half_ceiling
+from brainreel.metrics.correlation import pearson_r
 from brainreel.simulate.truth import CeilingSums, read_truth
 from brainreel.timebase import Seconds
 from brainreel.train.predictions import Prediction
 
 Float64 = NDArray[np.float64]
-FEWEST_PEOPLE = 3
 
 
-def inter_subject(predictions: Sequence[Prediction], groups: Sequence[str]) -> dict[str, Float64]:
-    """Return each person's inter-subject ceiling: r with the mean of all the others.
+def inter_subject(prediction: Prediction, others: OtherPeople) -> dict[str, Float64]:
+    """Return a person's inter-subject ceiling (V,): r with the mean of everybody else.
 
-    Only people who were measured at the same film times, in the same regions or space, can be
-    compared; the means of groups are left out. Fewer than three people give nothing.
+    Everybody who was measured at the same film times, in the same regions or space, counts,
+    whether they were trained on or tested. Fewer than three people give nothing.
 
     Parameters
     ----------
-    predictions
-        Pooled test predictions of one split; `measured` is what counts here.
-    groups
-        Subjects that are means of others.
+    prediction
+        Pooled test predictions of one person; `measured` is what counts here.
+    others
+        What the other people measured at the same moments.
     """
-    alike: dict[tuple[object, ...], list[Prediction]] = {}
-    for item in predictions:
-        if item.subject not in groups:
-            alike.setdefault(_place_and_time(item), []).append(item)
-    ceilings: dict[str, Float64] = {}
-    for people in alike.values():
-        if len(people) < FEWEST_PEOPLE:
-            continue
-        measured = np.stack([centred(item.measured, item.segment) for item in people])
-        found = leave_one_out_ceiling(measured).r
-        ceilings |= {item.subject: row for item, row in zip(people, found, strict=True)}
-    return ceilings
-
-
-def _place_and_time(item: Prediction) -> tuple[object, ...]:
-    mask = None if item.mask is None else (item.mask.inside.tobytes(), item.mask.affine.tobytes())
-    times = (item.film_time_s.tobytes(), item.segment.tobytes())
-    return (item.stimuli, times, item.names, item.measured.shape[1], mask)
+    course = others.course(prediction)
+    if course is None:
+        return {}
+    alone = np.isnan(course).any(axis=0)
+    measured = centred(prediction.measured, prediction.segment)
+    r = pearson_r(np.where(alone, 0.0, course), measured)
+    return {"inter_subject": np.where(alone, np.nan, r)}
 
 
 def repeats(prediction: Prediction, seed: int = 0) -> dict[str, Float64]:

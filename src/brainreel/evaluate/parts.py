@@ -36,6 +36,8 @@ class Measured:
         Whether it is an error.
     bounds
         Lowest and highest score there can be.
+    target
+        The right value, where neither more nor less is better; else NaN.
     """
 
     value: float
@@ -45,6 +47,7 @@ class Measured:
     baseline: float = float("nan")
     lower_is_better: bool = False
     bounds: tuple[float, float] = (-np.inf, np.inf)
+    target: float = float("nan")
 
 
 def mean_over_people(people: Sequence[Measured]) -> Measured:
@@ -64,6 +67,7 @@ def mean_over_people(people: Sequence[Measured]) -> Measured:
         float(np.mean([item.baseline for item in people])),
         first.lower_is_better,
         first.bounds,
+        first.target,
     )
 
 
@@ -88,6 +92,7 @@ def card_of(
     intervals: dict[str, tuple[float, float]] = {}
     p_values: dict[str, float] = {}
     baselines: dict[str, float] = {}
+    targets: dict[str, float] = {}
     for name, score in scores.items():
         key = f"{prefix}{name}"
         values[key] = score.value
@@ -105,4 +110,6 @@ def card_of(
             p_values[key] = permutation_p(sign * score.value, sign * score.null)
         if not np.isnan(score.baseline):
             baselines[key] = score.baseline
-    return Scorecard(title, values, intervals, {}, p_values, baselines)
+        if not np.isnan(score.target):
+            targets[key] = score.target
+    return Scorecard(title, values, intervals, {}, p_values, baselines, targets=targets)

@@ -1,8 +1,9 @@
-"""Predicted BOLD of all people of a run: ceilings, maps and one card a split."""
+"""Predicted BOLD of all people of a run: ceilings, maps and one card a test."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +11,125 @@ import numpy as np
 
 from brainreel.data.films import FilmsData
 from brainreel.data.samples import Series
+from brainreel.evaluate.beside import CONTROL, systems_beside
 from brainreel.evaluate.bold import PersonScores, score_person
+from brainreel.evaluate.bold_card import bold_card
 from brainreel.evaluate.ceilings import Float64, exact, inter_subject, repeats
-from brainreel.evaluate.parts import Measured, card_of, mean_over_people
+from brainreel.evaluate.latents import score_latents
+from brainreel.evaluate.others import OtherPeople
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import read_json, write_aside, write_json
 from brainreel.fmri.store import read_store
 from brainreel.train.fit import FittedRun
+from brainreel.train.latent_predictions import LatentPrediction
 from brainreel.train.predictions import AnyPrediction, Prediction, pool
 from brainreel.train.recipe import RunConfig
 
-_SILENT = "no voxel varies in the test part, so the means over people leave this one out."
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """What is scored together: a split, or one cell of it.
+
+    Attributes
+    ----------
+    name
+        What the test is called.
+    prefix
+        What the names of its scores begin with; nothing for the only split of a run.
+    people
+        Pooled predictions, one a person.
+    """
+
+    name: str
+    prefix: str
+    people: tuple[Prediction, ...]
 
 
 def score_series(
     run: FittedRun, predictions: Sequence[AnyPrediction], home: Path
 ) -> list[Scorecard]:
-    """Return one card for each split, and leave a map of each person in `home`."""
+    """Return one card for each split or cell, and leave a map of each person in `home`.
+
+    Beside the run stand the systems of `scoring.beside` and the task's controls.
+    """
     assert isinstance(run.data, Series)
-    config, series = run.config, run.data
-    pooled = pool([item for item in predictions if isinstance(item, Prediction)])
-    groups = [recording.subject for recording in series.recordings if recording.members]
-    splits = list(dict.fromkeys(item.split for item in pooled))
+    config, others = run.config, OtherPeople(run.data)
+    tests = _tests(run.data, predictions)
+    ceilings = {test.name: _ceilings(config, run.data, test.people, others) for test in tests}
     cards = []
-    for split in splits:
-        people = [item for item in pooled if item.split == split]
-        ceilings = _ceilings(config, series, people, groups)
-        scored = {
-            item.subject: score_person(
-                item, ceilings.get(item.subject, {}), config.scoring, config.seed
-            )
-            for item in people
-        }
-        for item in people:
+    for test in tests:
+        scored = _scored(config, run.data, test.people, ceilings[test.name])
+        for item in test.people:
             _save_maps(home, item, scored[item.subject])
-        prefix = f"{split}:" if len(splits) > 1 else ""
-        cards.append(_bold_card(config, scored, groups, prefix))
+        beside = {
+            name: _card_beside(config, run.data, test.prefix, items, ceilings[test.name])
+            for name, items in systems_beside(test.people, others, config.scoring.beside)
+        }
+        card = _card(config, run.data, test.prefix, scored)
+        told = score_latents([p for p in predictions if _is_latent(p, test)], test.prefix)
+        cards.append(replace(card, beside=beside, data={**card.data, **told}))
+    for control in config.resolved_stages()[-1].task.control_names():
+        for test in _tests(run.data, run.predict_control(control)):
+            card = _card_beside(config, run.data, test.prefix, test.people, ceilings[test.name])
+            cards.append(Scorecard("", beside={f"{CONTROL}{control}": card}))
     return cards
 
 
+def _tests(series: Series, predictions: Sequence[AnyPrediction]) -> list[_Test]:
+    pooled = pool([item for item in predictions if isinstance(item, Prediction)])
+    names = list(dict.fromkeys(item.split for item in pooled))
+    apart = len({fold.split for fold in series.folds}) > 1 or any(f.cells for f in series.folds)
+    return [
+        _Test(name, f"{name}:" * apart, tuple(item for item in pooled if item.split == name))
+        for name in names
+    ]
+
+
+def _is_latent(item: AnyPrediction, test: _Test) -> bool:
+    return isinstance(item, LatentPrediction) and item.split == test.name
+
+
+def _scored(
+    config: RunConfig,
+    series: Series,
+    people: Sequence[Prediction],
+    ceilings: Mapping[str, Mapping[str, Float64]],
+) -> dict[str, PersonScores]:
+    """Score each person; volumes get back what cleaning took off the level of each recording."""
+    level_of = {recording.label: recording.level for recording in series.recordings}
+    return {
+        item.subject: score_person(
+            item,
+            ceilings.get(item.subject, {}),
+            config.scoring,
+            config.seed,
+            levels=[level_of[label] for label in item.recordings],
+        )
+        for item in people
+    }
+
+
+def _card(
+    config: RunConfig, series: Series, prefix: str, scored: Mapping[str, PersonScores]
+) -> Scorecard:
+    groups = [recording.subject for recording in series.recordings if recording.members]
+    return bold_card(scored, groups, level=config.scoring.level, prefix=prefix)
+
+
+def _card_beside(
+    config: RunConfig,
+    series: Series,
+    prefix: str,
+    people: Sequence[Prediction],
+    ceilings: Mapping[str, Mapping[str, Float64]],
+) -> Scorecard:
+    """Return the numbers alone of another system on the same test."""
+    card = _card(config, series, prefix, _scored(config, series, people, ceilings))
+    return replace(card, data={}, notes=())
+
+
 def _ceilings(
-    config: RunConfig, series: Series, people: Sequence[Prediction], groups: Sequence[str]
+    config: RunConfig, series: Series, people: Sequence[Prediction], others: OtherPeople
 ) -> dict[str, dict[str, Float64]]:
     """Return the ceilings of each person, the exact one first where it is known."""
     found: dict[str, dict[str, Float64]] = {item.subject: {} for item in people}
@@ -62,65 +141,8 @@ def _ceilings(
             found[item.subject]["exact"] = exact(item, runs, config.scoring.truth, data.shift_s)
     for item in people:
         found[item.subject] |= repeats(item, config.seed)
-    for subject, ceiling in inter_subject(people, groups).items():
-        found[subject]["inter_subject"] = ceiling
+        found[item.subject] |= inter_subject(item, others)
     return found
-
-
-def _bold_card(
-    config: RunConfig, scored: Mapping[str, PersonScores], groups: Sequence[str], prefix: str
-) -> Scorecard:
-    """Average over people (group means stand apart) and join everything on one card."""
-    silent = [who for who, part in scored.items() if _is_silent(part)]
-    people = [who for who in scored if who not in groups]
-    people = [who for who in people if who not in silent] or people or list(scored)
-    means = _means([scored[who].scores for who in people])
-    singles = {
-        f"{name}/{who}": value
-        for who, part in scored.items()
-        if len(scored) > 1
-        for name, value in part.scores.items()
-    }
-    level = config.scoring.level
-    card = card_of("", means | singles, level=level, prefix=prefix)
-    shares = _means([scored[who].shares for who in people])
-    shares |= {
-        f"{name}/{who}": value for who in scored for name, value in scored[who].shares.items()
-    }
-    share_card = card_of("", shares, level=level, prefix=prefix)
-    ceilings = {
-        f"{prefix}{name}/{who}": value
-        for who in scored
-        for name, value in scored[who].ceilings.items()
-    }
-    for name in dict.fromkeys(name for who in people for name in scored[who].ceilings):
-        known = [scored[who].ceilings[name] for who in people if name in scored[who].ceilings]
-        ceilings[f"{prefix}{name}"] = float(np.mean(known))
-    return Scorecard(
-        title=config.title,
-        scores=card.scores,
-        intervals={**card.intervals, **share_card.intervals},
-        ceilings=ceilings,
-        p_values=card.p_values,
-        baselines=card.baselines,
-        shares=share_card.scores,
-        data={"voxels": {f"{prefix}{who}": dict(part.counts) for who, part in scored.items()}},
-        notes=tuple(f"{prefix}{who}: {_SILENT}" for who in silent if who not in people),
-    )
-
-
-def _is_silent(part: PersonScores) -> bool:
-    """Whether no voxel varies in prediction and measurement: such a person has no r."""
-    return part.counts["n_without_variance"] == part.counts["n_voxels"]
-
-
-def _means(people: Sequence[Mapping[str, Measured]]) -> dict[str, Measured]:
-    """Average each score over the people who have it."""
-    names = dict.fromkeys(name for scores in people for name in scores)
-    return {
-        name: mean_over_people([scores[name] for scores in people if name in scores])
-        for name in names
-    }
 
 
 def _save_maps(home: Path, item: Prediction, scores: PersonScores) -> None:
@@ -131,7 +153,8 @@ def _save_maps(home: Path, item: Prediction, scores: PersonScores) -> None:
         np.savez(aside, **arrays)
     entries = read_json(home / "index.json")
     for entry in entries:
-        if (entry["split"], entry["subject"]) == (item.split, item.subject):
+        same = (entry["split"], entry["subject"]) == (item.split, item.subject)
+        if same and entry["kind"] == item.kind:
             entry["maps"] = file
     write_json(home / "index.json", entries)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -100,22 +101,15 @@ def evaluate(folder: Path) -> Scorecard:
 def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
     """Join the cards of all splits, and stamp them with protocol, data and versions."""
 
-    def merged(part: str) -> dict[str, Any]:
-        return {key: value for card in cards for key, value in getattr(card, part).items()}
-
     config = run.config
     last = config.resolved_stages()[-1]
     facts = _KINDS[type(run.data)].facts(run.data) | {"sources": dict(run.data.sources)}
     for part in dict.fromkeys(part for card in cards for part in card.data):
         facts[part] = {k: v for card in cards for k, v in card.data.get(part, {}).items()}
-    return Scorecard(
+    numbers = reduce(Scorecard.joined, cards, Scorecard(""))
+    return replace(
+        numbers,
         title=config.title or f"{last.model.name} on {last.data.name}",
-        scores=merged("scores"),
-        intervals=merged("intervals"),
-        ceilings=merged("ceilings"),
-        p_values=merged("p_values"),
-        baselines=merged("baselines"),
-        shares=merged("shares"),
         protocol=_protocol(run),
         data=facts,
         versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
@@ -134,10 +128,28 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         **last.task.protocol(),
         "splits": [split.model_dump(mode="json") for split in last.data.splits],
         "folds": [_extent(fold, _KINDS[type(run.data)].unit) for fold in run.data.folds],
-        "fitted_on_test": any(fitted_on_test(fold) for fold in run.data.folds),
+        **_unseen(run.data),
+        "fitted_on_test": _stamp(run.data.folds),
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
         "seed": config.seed,
     }
+
+
+def _stamp(folds: Sequence[Fold]) -> bool | list[str]:
+    """Return whether a fold was fitted on its test, or the names of the cells that were."""
+    cells = [(cell.name, replace(fold, test=cell.test)) for fold in folds for cell in fold.cells]
+    found = [name for name, fold in cells if fitted_on_test(fold)]
+    return found or any(fitted_on_test(fold) for fold in folds if not fold.cells)
+
+
+def _unseen(data: Opened) -> dict[str, Any]:
+    """Name the people that cells call unseen: some are drawn, so no option tells."""
+    if not isinstance(data, Series):
+        return {}
+    cells = [cell for fold in data.folds for cell in fold.cells if cell.unseen_person]
+    numbers = {segment.recording for cell in cells for segment in cell.test}
+    names = sorted({data.recordings[number].subject for number in numbers})
+    return {"unseen_people": names} if names else {}
 
 
 def fitted_on_test(fold: Fold) -> bool:
@@ -161,4 +173,7 @@ def _extent(fold: Fold, unit: str) -> str:
         held = f"{validation} validate, " * bool(validation)
         return f"{fold.name}: {train} {unit} train, {held}{test} test"
     trained, tested = (sum(s.n_trs for s in part) for part in (fold.train, fold.test))
+    if fold.cells:
+        each = ", ".join(f"{sum(s.n_trs for s in c.test)} {unit} {c.name}" for c in fold.cells)
+        return f"{fold.name}: {trained} {unit} train, over all people; tests: {each}"
     return f"{fold.name}: {trained} {unit} train, {tested} {unit} test, over all people"

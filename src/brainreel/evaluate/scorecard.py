@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class Scorecard:
         Name to what a system without knowledge reaches in that score.
     shares
         `"name|estimator"` to the share of that ceiling.
+    targets
+        Name to the value that is right, where neither more nor less is better.
+    beside
+        Name of another system, or of a negative control (`"control:film_noise"`), to its card on
+        the same test; it has scores, intervals, ceilings, p-values, shares and targets alone.
     protocol
         How the numbers were made: split, permutations, n-way, trials, cleaning, stamps.
     data
@@ -54,6 +59,8 @@ class Scorecard:
     p_values: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)
+    beside: Mapping[str, Scorecard] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -61,24 +68,51 @@ class Scorecard:
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all; a number that is not defined is null."""
-        write_json(path, asdict(self))
+        content = asdict(self)
+        content["beside"] = {
+            name: {part: values for part, values in card.items() if values}
+            for name, card in content["beside"].items()
+        }
+        write_json(path, content)
 
     @classmethod
     def load(cls, path: Path) -> Scorecard:
         """Read a card back; null becomes NaN."""
         content = read_json(path)
-        names = {item.name for item in fields(cls)}
         if not isinstance(content, dict) or "scores" not in content:
             raise DataError(f"{path}: not a scorecard. Run `brainreel evaluate` first.")
-        known = {key: value for key, value in content.items() if key in names}
-        for part in ("scores", "ceilings", "p_values", "baselines", "shares"):
+        return cls._of(content)
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Scorecard:
+        names = {item.name for item in fields(cls)}
+        known = {"title": ""} | {key: value for key, value in content.items() if key in names}
+        for part in ("scores", "ceilings", "p_values", "baselines", "shares", "targets"):
             known[part] = {key: _number(value) for key, value in known.get(part, {}).items()}
         known["intervals"] = {
             key: (_number(low), _number(high))
             for key, (low, high) in known.get("intervals", {}).items()
         }
         known["notes"] = tuple(known.get("notes", ()))
+        known["beside"] = {name: cls._of(card) for name, card in known.get("beside", {}).items()}
         return cls(**known)
+
+    def joined(self, other: Scorecard) -> Scorecard:
+        """Return the card with the numbers of another, and what stands beside it, added."""
+        beside = dict(self.beside)
+        for name, card in other.beside.items():
+            beside[name] = beside[name].joined(card) if name in beside else card
+        return replace(
+            self,
+            scores={**self.scores, **other.scores},
+            intervals={**self.intervals, **other.intervals},
+            ceilings={**self.ceilings, **other.ceilings},
+            p_values={**self.p_values, **other.p_values},
+            baselines={**self.baselines, **other.baselines},
+            shares={**self.shares, **other.shares},
+            targets={**self.targets, **other.targets},
+            beside=beside,
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table: one row a score with its interval, p, ceiling, share and baseline."""
@@ -95,7 +129,7 @@ class Scorecard:
         head, tail = f"{split}{colon}{metric}|", f"{slash}{person}"
         found = []
         for key, share in self.shares.items():
-            if not key.startswith(head) or key.partition("/")[1:] != (slash, person):
+            if not key.startswith(head) or key[len(head) :].partition("/")[1:] != (slash, person):
                 continue
             estimator = key[len(head) : len(key) - len(tail)]
             found.append(
@@ -119,6 +153,7 @@ class Scorecard:
             "estimator": first.get("estimator", ""),
             "share": first.get("share"),
             "baseline": self.baselines.get(name),
+            "target": self.targets.get(name),
         }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainreel.evaluate.scorecard import Scorecard
-from brainreel.report.words import plain_rows, plain_value
+from brainreel.report.words import plain_rows, plain_value, split_words
 
 _MOST_FOLDS = 4
 _CONTROL = "Negative control"
@@ -52,8 +52,14 @@ def tell(card: Scorecard, *, kind: str = "bold") -> Told:
     rest = dict(card.protocol)
     question = str(rest.pop("question", "") or "")
     stamps = [*_listed(rest.pop("stamps", ())), *(n for n in card.notes if n.startswith(_CONTROL))]
-    if rest.pop("fitted_on_test", False):
+    fitted = rest.pop("fitted_on_test", False)
+    if fitted is True:
         stamps.append("The model was fitted on test data; these scores say nothing of new data.")
+    elif fitted:
+        stamps.append(
+            f"The model was fitted on the data of {' and '.join(map(split_words, fitted))}; the "
+            "scores there say nothing of new data."
+        )
     how = [_split(split) for split in _listed(rest.pop("splits", ())) if isinstance(split, Mapping)]
     folds = [str(fold) for fold in _listed(rest.pop("folds", ()))]
     if folds:

@@ -175,6 +175,16 @@ class ScoreName:
         return bool(_LOWER_IS_BETTER.search(self.metric))
 
 
+def split_words(split: str) -> str:
+    """Return the name of a split; that of a cell in words: `unseen person, seen film part`."""
+    cell = re.search(r"((?:un)?seen)_person-((?:un)?seen)_film$", split)
+    if cell is None:
+        return split
+    words = f"{cell[1]} person, {cell[2]} film part"
+    label = split[: cell.start()].rstrip("_")
+    return f"{label}: {words}" if label else words
+
+
 def ceiling_words(estimator: str) -> tuple[str, str]:
     """Return the short name and the meaning of a ceiling estimator (`"name/person"` is read)."""
     name = estimator.rpartition(":")[2].partition("/")[0].removeprefix("ceiling_")

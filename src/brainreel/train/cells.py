@@ -8,6 +8,7 @@ from dataclasses import replace
 from brainreel.data.catalog import Opened
 from brainreel.data.samples import Fold, Series
 from brainreel.errors import DataError
+from brainreel.train.latent_predictions import LatentPrediction
 from brainreel.train.predictions import AnyPrediction, Prediction
 
 
@@ -22,14 +23,14 @@ def in_cells(data: Opened, fold: Fold, predictions: Sequence[AnyPrediction]) -> 
     parted: list[AnyPrediction] = []
     for cell in fold.cells:
         for item in predictions:
-            if not isinstance(item, Prediction):
+            if not isinstance(item, Prediction | LatentPrediction):
                 continue
             mine = data.of_subject(item.subject, fold.test)
             wanted = set(data.of_subject(item.subject, cell.test))
-            if len(mine) != len(item.recordings):
+            if len(mine) != item.n_segments:
                 raise DataError(
                     f"fold '{fold.name}': {item.subject} has {len(mine)} test segments, and "
-                    f"{len(item.recordings)} were predicted. A task must predict each, in order."
+                    f"{item.n_segments} were predicted. A task must predict each, in order."
                 )
             numbers = [i for i, segment in enumerate(mine) if segment in wanted]
             if numbers:

@@ -15,6 +15,7 @@ from brainreel.files import read_json, require_file, write_aside, write_json
 from brainreel.fmri.bold import VoxelMask
 from brainreel.fmri.normalize import Moments
 from brainreel.train.class_predictions import ClassPrediction
+from brainreel.train.latent_predictions import LatentPrediction
 from brainreel.train.predictions import AnyPrediction, PicturePrediction, Prediction
 
 _INDEX = "index.json"
@@ -23,11 +24,11 @@ _INDEX = "index.json"
 def save_predictions(folder: Path, predictions: Sequence[AnyPrediction]) -> Path:
     """Write `<fold>_<subject>.npz` for each, masks as NIfTI, and `index.json`; return the index.
 
-    Without a subject it is `<fold>.npz`. Each file is whole or not there; the index comes last,
-    so an index names only whole files.
+    Without a subject it is `<fold>.npz`, of latent units `latents_<fold>_<subject>.npz`. Each file
+    is whole or not there; the index comes last, so an index names only whole files.
     """
     folder = Path(folder)
-    files = ["_".join(filter(None, (item.fold, item.subject))) + ".npz" for item in predictions]
+    files = [_file_of(item) for item in predictions]
     if len(set(files)) < len(files):
         raise DataError(f"{folder}: two predictions of one fold and person. Name folds apart.")
     entries = []
@@ -63,6 +64,11 @@ def load_predictions(folder: Path) -> list[AnyPrediction]:
     return [_load(folder, entry) for entry in read_json(index)]
 
 
+def _file_of(item: AnyPrediction) -> str:
+    kind = item.kind if isinstance(item, LatentPrediction) else ""
+    return "_".join(filter(None, (kind, item.fold, item.subject))) + ".npz"
+
+
 def _save_mask(folder: Path, subject: str, mask: VoxelMask) -> dict[str, str]:
     file = f"mask_{subject}.nii.gz"
     with write_aside(folder / file) as aside:
@@ -91,6 +97,8 @@ def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
             return PicturePrediction(**arrays)
         if entry["kind"] == ClassPrediction.kind:
             return ClassPrediction.from_arrays(arrays)
+        if entry["kind"] == LatentPrediction.kind:
+            return LatentPrediction(**arrays)
         for key in ("recordings", "stimuli", "films", "names"):
             arrays[key] = tuple(str(item) for item in arrays[key])
         arrays["tr_s"] = float(arrays["tr_s"])

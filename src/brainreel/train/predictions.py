@@ -15,6 +15,7 @@ from brainreel.fmri.bold import VoxelMask
 from brainreel.fmri.normalize import Moments
 from brainreel.shapes import check_shape
 from brainreel.train.class_predictions import ClassPrediction
+from brainreel.train.latent_predictions import LatentPrediction
 
 Float32 = NDArray[np.float32]
 
@@ -82,6 +83,11 @@ class Prediction:
             check_shape(self.moments.mean, "V", name="moments", V=sizes["V"])
 
     kind = "bold"
+
+    @property
+    def n_segments(self) -> int:
+        """Test segments that it holds."""
+        return len(self.recordings)
 
     def part(self, numbers: Sequence[int], *, split: str, fold: str) -> Prediction:
         """Return some of the segments, renumbered, as a prediction of another split and fold."""
@@ -167,7 +173,7 @@ class PicturePrediction:
         return {}
 
 
-AnyPrediction = Prediction | PicturePrediction | ClassPrediction
+AnyPrediction = Prediction | PicturePrediction | ClassPrediction | LatentPrediction
 
 
 def bold_prediction(

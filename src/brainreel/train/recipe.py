@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ from brainreel.models.catalog import AnyModel
 from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
 from brainreel.train.trainer import TrainerConfig
+
+Beside = Literal["mean_volume", "other_people"]
 
 
 class ScoringConfig(Config):
@@ -35,6 +37,13 @@ class ScoringConfig(Config):
     """Numbers of candidates in identification, the right one counted in."""
     ceiling_floor: float = Field(0.1, gt=0, lt=1)
     """Voxels with a ceiling below it have no share of the ceiling; they are counted."""
+    beside: tuple[Beside, ...] = ("mean_volume", "other_people")
+    """What is scored beside predicted BOLD on the same test: mean_volume, which never changes, and
+    other_people, the mean of what everybody else measured at the same moments of the film."""
+    coverage: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.9)
+    """Intervals whose coverage is counted, of predictions that give a deviation."""
+    spatial: bool = False
+    """Add the correlation over voxels of each volume. It flatters: the mean volume comes close."""
     truth: Path | None = None
     """Simulated study, or set of labelled films, whose exact ceilings are known; read by the
     scoring alone."""
