@@ -18,7 +18,6 @@ from brainreel.train.recipe import RunConfig, recipe_names, resolve
 from .breaking import TWO_STEPS, tree
 from .conftest import FEW_DRAWS
 
-
 # A recipe on data from two places must be told both.
 ALSO = {"tubevit_joint": ("data.also.0.path=pictures",)}
 
