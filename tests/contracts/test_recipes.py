@@ -89,6 +89,20 @@ def small_cloud(path: Path) -> Path:
     return path
 
 
+SMALL_TFF = "widths: [4, 8], blocks: [1, 1], embedding: 8, heads: 2, layers: 1, hidden: 8"
+TWO_STEPS = "trainer={max_epochs: null, max_steps: 2, progress: false}"
+
+
+def small_stages(*names: str) -> list[str]:
+    """Stages of tiny networks that take two steps each."""
+    made = []
+    for number, name in enumerate(names):
+        over_time = SMALL_TFF if name != "tff_autoencoder" else SMALL_TFF.partition(", heads")[0]
+        made.append(f"stages.{number}.model={{name: {name}, {over_time}}}")
+        made.append(f"stages.{number}.{TWO_STEPS}")
+    return made
+
+
 Maker = Callable[[Path, Path], list[str]]
 RECIPES: dict[str, Maker] = {
     "film_ridge": lambda study, _: [f"data.path={study.parent / 'store'}"],
@@ -97,6 +111,11 @@ RECIPES: dict[str, Maker] = {
         "trainer.max_epochs=none",
         "trainer.max_steps=2",
         "trainer.progress=false",
+    ],
+    "tff_pretrain": lambda study, _: [
+        f"data.path={study.parent / 'store'}",
+        *small_stages("tff_autoencoder", "tff"),
+        "stages.1.task.windows.window_trs=5",
     ],
     "pictures_ridge": lambda study, _: [
         f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
@@ -145,6 +164,9 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
         assert "s33 was left out: its signal never changes." in card.notes
         assert "r_median/group" in card.scores
         assert card.ceilings["inter_subject"] is not None
+    if name == "tff_pretrain":
+        assert "the measured volumes went through the network" in card.protocol["predicted"]
+        assert "off: task.loss.vgg" in card.protocol["perceptual loss"]
     if name == "film_encoding":
         assert (out / "metrics.csv").is_file()
     if name in LISTS:
