@@ -69,12 +69,15 @@ class FilmStrip:
         (N, M) float32 log-mel spectrogram of the film, memory-mapped.
     steps
         (T, S) number of the step at each moment; those outside the film are silent.
+    numbers
+        (T, F) number in the film that each frame is told to have; None: its own.
     """
 
     frames: NDArray[np.uint8] | None
     index: NDArray[np.int64] | None
     sound: Float32 | None = None
     steps: NDArray[np.int64] | None = None
+    numbers: NDArray[np.int64] | None = None
 
     def part(self, trs: slice) -> dict[str, NDArray[Any]]:
         """Return what the TRs hold: `frames` (T, F, C, H, W), `frame_numbers` (T, F) in the film
@@ -84,7 +87,8 @@ class FilmStrip:
         if self.frames is not None and self.index is not None:
             index = self.index[trs]
             found["frames"] = _taken(self.frames, index, np.uint8(0))
-            found["frame_numbers"] = np.maximum(index, 0)
+            numbers = index if self.numbers is None else self.numbers[trs]
+            found["frame_numbers"] = np.maximum(numbers, 0)
         if self.sound is not None and self.steps is not None:
             found["sound"] = _taken(self.sound, self.steps[trs], SILENCE)[:, None]
         return found
