@@ -11,6 +11,7 @@ from brainreel.models.bands import BandsConfig
 from brainreel.models.hf import HFConfig
 from brainreel.models.mbt import MBTConfig
 from brainreel.models.pixels import PixelsConfig
+from brainreel.models.sights import SightsConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.models.vtn import VTNConfig
@@ -19,6 +20,7 @@ Backbone = Annotated[
     ViTConfig
     | ASTConfig
     | PixelsConfig
+    | SightsConfig
     | BandsConfig
     | VTNConfig
     | TubeViTConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -52,6 +53,11 @@ class Bands(StimulusNetwork):
         self.width = 3 * channels * bands
         self.scale = config.sound_scale()
         self.head = linear_head(self.width, spec)
+
+    @property
+    def spaces(self) -> Mapping[str, int]:
+        """Feature spaces that the columns fall into, in order."""
+        return dict.fromkeys(("level", "spread", "onsets"), self.width // 3)
 
     def features(self, clip: Clip) -> Tensor:
         """Return the (B, D) features of B clips: all means, all deviations, all onsets."""

@@ -44,7 +44,7 @@ class EncodingModel(FilmReader):
         super().__init__(config, spec)
         self.subjects = spec.subjects
         self.n_voxels = spec.n_voxels
-        delayed = config.features * (self.delay_trs + 1)
+        delayed = self.width * (self.delay_trs + 1)
         self.readouts = nn.ModuleDict(
             {_key(who): nn.Linear(delayed, n) for who, n in spec.voxels_of.items()}
         )

@@ -18,6 +18,7 @@ from brainreel.models.tr_features import (
     Summary,
     clip_spec,
     tr_features,
+    tr_spaces,
     tr_width,
     trs_per_clip,
 )
@@ -41,8 +42,9 @@ class FilmReaderOptions(ModelConfig):
     summaries: tuple[Summary, ...] = Field(("mean", "std"), min_length=1)
     """How the frames of one TR become one vector, for networks on single pictures; the std over
     frames shows motion and cuts."""
-    features: int = Field(16, ge=1)
-    """Features per TR, shared by all people; few, because scans are short."""
+    features: int | None = Field(16, ge=1)
+    """Features per TR, shared by all people, that the backbone's are projected to; few, because
+    scans are short. none: the backbone's own, as they are."""
     hrf_window_s: float = Field(12.0, ge=0)
     """How far back in the film a TR looks, in seconds; BOLD peaks after 5 and fades by 12."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -82,6 +84,8 @@ class FilmReader(nn.Module):
 
     Attributes
     ----------
+    width
+        Features D of a TR.
     context_trs
         TRs at the head of a window that are looked at, not predicted.
     """
@@ -99,7 +103,8 @@ class FilmReader(nn.Module):
         self.listener = config.listener.build(facts) if config.listener else None
         width = tr_width(self.backbone, config.summaries)
         width += self.listener.width if self.listener else 0
-        self.project = nn.Linear(width, config.features)
+        self.width = config.features or width
+        self.project = nn.Linear(width, self.width) if config.features else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
     def train(self, mode: bool = True) -> Self:
@@ -121,8 +126,21 @@ class FilmReader(nn.Module):
             return projected
         return projected * windows.shown[:, self.clip_trs - 1 :].unsqueeze(-1)
 
+    def spaces(self) -> dict[str, int]:
+        """Return the feature spaces of a TR, in order; a projection makes one of all."""
+        if isinstance(self.project, nn.Linear):
+            return {"features": self.width}
+        named = tr_spaces(self.backbone, self.summaries)
+        if self.listener is not None:
+            heard = tr_spaces(self.listener, self.summaries)
+            named |= {f"sound-{name}": size for name, size in heard.items()}
+        return named
+
     def delay(self, features: Tensor) -> Tensor:
-        """(U, T, D) to (U, T - delays, D (delays + 1)): each TR with those before it."""
+        """(U, T, D) to (U, T - delays, D (delays + 1)): each TR with those before it.
+
+        The delays of each feature stand together, the earliest TR first.
+        """
         if features.shape[1] <= self.delay_trs:
             raise DataError(
                 f"a window of {features.shape[1]} TRs has none left after {self.delay_trs} TRs "

@@ -98,7 +98,7 @@ class FilmVAE(VolumeCoder):
             self.posterior_head.bias[:width] = 0
             self.posterior_head.bias[width:] = math.log(config.start_std)
         self.film = FilmReader(config, spec)
-        self.prior_head = nn.Linear(config.features * (self.film.delay_trs + 1), 2 * width)
+        self.prior_head = nn.Linear(self.film.width * (self.film.delay_trs + 1), 2 * width)
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,6 +56,11 @@ class StimulusNetwork(nn.Module, ABC):
 
     width: int
     head: nn.Module
+
+    @property
+    def spaces(self) -> Mapping[str, int]:
+        """Feature spaces that the columns fall into, in order; a ridge may weigh them apart."""
+        return {type(self).__name__.lower(): self.width}
 
     @abstractmethod
     def features(self, clip: Clip) -> Tensor:

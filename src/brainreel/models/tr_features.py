@@ -64,6 +64,15 @@ def tr_width(network: StimulusNetwork, summaries: Sequence[Summary]) -> int:
     return network.width * (len(summaries) if isinstance(network, FrameNetwork) else 1)
 
 
+def tr_spaces(network: StimulusNetwork, summaries: Sequence[Summary]) -> dict[str, int]:
+    """Return the feature spaces that the columns of `tr_features` fall into, in order."""
+    if not isinstance(network, FrameNetwork):
+        return dict(network.spaces)
+    return {
+        f"{name}-{summary}": size for summary in summaries for name, size in network.spaces.items()
+    }
+
+
 def tr_features(
     network: StimulusNetwork, windows: FilmWindows, clip_trs: int, summaries: Sequence[Summary]
 ) -> Tensor:
