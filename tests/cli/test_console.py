@@ -64,3 +64,26 @@ def test_long_paths_are_not_broken(capsys):
     path = "/folder with [brackets]" * 8
     say(f"The page: {path}")
     assert capsys.readouterr().out == f"The page: {path}\n"
+
+
+def test_what_stands_beside_a_run_is_told_by_one_score(capsys):
+    flat = {f"{cell}:{name}": 0.0 for cell in ("new", "known") for name in ("r_reliable", "mse")}
+    card = Scorecard(
+        "x",
+        scores={"new:r_reliable": 0.4, "known:r_reliable": 0.5, "known:coverage_50": 0.48},
+        targets={"known:coverage_50": 0.5},
+        beside={"mean_volume": Scorecard("", scores=flat, p_values=dict.fromkeys(flat, 1.0))},
+    )
+    print_scores([("run", card)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["score", "value", "p", "right"],
+        ["run"],
+        ["new"],
+        ["r_reliable", "0.400", "–", "–"],
+        ["known"],
+        ["r_reliable", "0.500", "–", "–"],
+        ["coverage_50", "0.480", "–", "0.500"],
+        ["beside:", "mean_volume,", "r_reliable"],
+        ["new", "0.000", "1.000", "–"],
+        ["known", "0.000", "1.000", "–"],
+    ]

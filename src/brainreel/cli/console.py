@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -63,32 +64,53 @@ def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
             say(f"{title}: {note}")
 
 
-_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline")
+_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline", "right")
+# What of the systems beside a run is printed; the page shows more.
+_COMPARED = ("r_reliable", "r_median")
 _EMPTY = ("", "–")
+_NOTHING = ("",) * (len(_COLUMNS) - 1)
 
 
 def _lines(title: str, card: Scorecard) -> Iterator[tuple[str, ...]]:
     """Yield the rows of a run: its title, a heading for each split and group, and the scores."""
-    yield (title, *[""] * 6)
+    yield (title, *_NOTHING)
     told = ""
+    for heading, name, row in _told(card):
+        if heading != told:
+            yield (f"  {heading or 'people'}", *_NOTHING)
+            told = heading
+        yield (f"    {name}" if told else f"  {name}", *_numbers(row))
+    for system, beside in card.beside.items():
+        rows = [(heading, name, row) for heading, name, row in _told(beside)]
+        best = next((name for name in _COMPARED if any(name == one for _, one, _ in rows)), "")
+        if best:
+            yield (f"  beside: {system}, {best}", *_NOTHING)
+        for heading, name, row in rows:
+            if name == best and GROUP not in heading:
+                yield (f"    {heading or 'people'}", *_numbers(row))
+
+
+def _told(card: Scorecard) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield heading, score and row of what is not of a single person."""
     for row in card.rows():
         split, _, rest = row["score"].rpartition(":")
         name, _, person = rest.partition("/")
         if person and person != GROUP:
             continue
-        heading = ", ".join(part for part in (split, person and f"{person} (mean of all)") if part)
-        if heading != told:
-            yield (f"  {heading or 'people'}", *[""] * 6)
-            told = heading
-        yield (
-            f"    {name}" if told else f"  {name}",
-            number(row["value"]),
-            interval(row["interval"]),
-            p_value(row["p"]),
-            number(row["ceiling"]),
-            percent(row["share"]),
-            number(row["baseline"]),
-        )
+        parts = (split, person and f"{person} (mean of all)")
+        yield ", ".join(part for part in parts if part), name, row
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        number(row["value"]),
+        interval(row["interval"]),
+        p_value(row["p"]),
+        number(row["ceiling"]),
+        percent(row["share"]),
+        number(row["baseline"]),
+        number(row["target"]),
+    )
 
 
 def _style(row: Sequence[str]) -> str:

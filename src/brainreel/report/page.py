@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from brainreel.errors import DataError
 from brainreel.files import write_text
+from brainreel.report.beside import Comparison, make_comparison
 from brainreel.report.blocks import Blocks, common_r_max, make_blocks
 from brainreel.report.protocol import Told, tell
 from brainreel.report.runs import RunRecord, read_run
@@ -32,6 +33,7 @@ class Section:
     told: Told
     tables: tuple[SplitTable, ...]
     meanings: tuple[tuple[str, str], ...]
+    comparison: Comparison | None
     blocks: Blocks
     command: str
     sources: tuple[tuple[str, str], ...]
@@ -75,6 +77,7 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -
     page = environment.get_template("report.html.j2").render(
         title=title or fallback,
         sections=sections,
+        comparison=make_comparison([(section.title, section.run.card) for section in sections]),
         css=Markup(_css()),
         version=_version(records),
     )
@@ -108,6 +111,7 @@ def _section(run: RunRecord, i: int, r_max: float) -> Section:
         told=tell(run.card, kind=run.kind),
         tables=tables,
         meanings=meanings(tables),
+        comparison=make_comparison([("This run", run.card)]),
         blocks=make_blocks(run, f"r{i + 1}", r_max),
         command=f"brainreel run {shlex.quote(str(run.folder / 'config.yaml'))} "
         f"--out {shlex.quote(str(run.folder) + '-again')}",

@@ -18,6 +18,7 @@ from brainreel.report.words import (
     number,
     p_value,
     percent,
+    split_words,
 )
 
 N_HEADLINES = 3
@@ -45,6 +46,7 @@ class Row:
     p: str
     shares: tuple[Share, ...]
     baseline: str
+    target: str
     gauge: Markup
 
 
@@ -57,15 +59,24 @@ class SplitTable:
     people: tuple[Row, ...]
 
     @property
+    def title(self) -> str:
+        """The split in words."""
+        return split_words(self.split)
+
+    @property
     def headlines(self) -> tuple[Row, ...]:
         """The scores shown large: those with a share of a ceiling, then those with a p-value.
 
         Errors come last of their kind. Of identification among few and among many only the
-        latter, which says more.
+        latter, which says more; no score that flatters, and none that is right at one value.
         """
         ways = [row for row in self.main if row.name.n_way]
         most = max((row.name.n_way for row in ways), default=0)
-        told = [row for row in self.main if row.name.n_way in (0, most)]
+        told = [
+            row
+            for row in self.main
+            if row.name.n_way in (0, most) and not row.target and not row.name.flatters
+        ]
         told = sorted(
             told, key=lambda row: (not row.shares, row.p == NONE, row.name.lower_is_better)
         )
@@ -113,6 +124,7 @@ def _row(content: Mapping[str, Any], shares: Sequence[Mapping[str, Any]], unit: 
             for share in shares
         ),
         baseline=number(content["baseline"]),
+        target="" if content["target"] is None else number(content["target"]),
         gauge=_gauge(content, name),
     )
 
@@ -126,7 +138,8 @@ def _percents(bounds: tuple[float, float] | None) -> str:
 
 def _gauge(content: Mapping[str, Any], name: ScoreName) -> Markup:
     """Draw value, interval, ceiling and baseline on one line from 0 (or the lowest) to 1."""
-    value, ceiling, baseline = content["value"], content["ceiling"], content["baseline"]
+    value, baseline = content["value"], content["baseline"]
+    ceiling = content["ceiling"] if content["target"] is None else content["target"]
     ends = content["interval"] or (value, value)
     known = [x for x in (value, *ends, ceiling, baseline) if x is not None and math.isfinite(x)]
     if not math.isfinite(value) or min(known) < -1 or max(known) > 1 or name.lower_is_better:

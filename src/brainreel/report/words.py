@@ -72,6 +72,19 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
         "worse than the mean. The median over all voxels.",
     ),
     (
+        r"coverage_([\d.]+)",
+        "Coverage of {0} % intervals",
+        "How often the measurement lies within the interval that was predicted for it. Right is "
+        "{0} %: less says that the prediction is too sure of itself, more that it is not sure "
+        "enough.",
+    ),
+    (
+        r"spatial_r",
+        "Correlation over space (it flatters)",
+        "Pearson correlation over voxels between each predicted and measured volume. The mean "
+        "volume, which says nothing of the film, comes nearly as far: see its baseline.",
+    ),
+    (
         r"significant|fdr",
         "Share of voxels with q < 0.05",
         "Voxels whose correlation survives the permutation test at a false discovery rate of 0.05.",
@@ -126,6 +139,35 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
         "Area under precision and recall of each class; the mean over those with a test item.",
     ),
 )
+_SHORT = {
+    "r_reliable": "r, voxels with a ceiling",
+    "r_median": "r, all voxels",
+    "spatial_r": "r over space, which flatters",
+}
+# Name of what stands beside a run: its words, and what it is.
+_SYSTEMS = {
+    "mean_volume": (
+        "Mean volume",
+        "Each voxel's training mean at every moment. It never changes, so its r is 0.",
+    ),
+    "other_people": (
+        "Other people",
+        "The mean of what everybody else measured at the same moments: what other brains say of "
+        "the film. It is no model, for it has to be measured.",
+    ),
+    "control:film_shuffled": (
+        "Film shuffled in time",
+        "The same model, shown the TRs of the film in random order.",
+    ),
+    "control:film_noise": (
+        "Noise for the film",
+        "The same model, shown white noise of the film's brightness and contrast.",
+    ),
+    "control:reference_other": (
+        "Another's reference",
+        "The same model, given the reference volume of another person.",
+    ),
+}
 _UNITS = (("tr s", "TR, s"), ("s", "s"), ("hz", "Hz"), ("trs", "TRs"), ("mm", "mm"))
 _LOWER_IS_BETTER = re.compile(r"mse|loss|distance|fid")
 
@@ -158,6 +200,11 @@ class ScoreName:
         return f"Film segment, {words}" if "segment" in self.metric else words
 
     @property
+    def short(self) -> str:
+        """The metric at the head of a narrow column."""
+        return _SHORT.get(self.metric, self.words)
+
+    @property
     def meaning(self) -> str:
         """What the metric is, in a sentence, or nothing."""
         found = _metric(self.metric)
@@ -168,6 +215,11 @@ class ScoreName:
         """Number of candidates of an identification, 0 for any other score."""
         found = re.search(r"(\d+)_?way", self.metric)
         return int(found[1]) if found else 0
+
+    @property
+    def flatters(self) -> bool:
+        """Whether it is high without knowledge of the film."""
+        return self.metric == "spatial_r"
 
     @property
     def lower_is_better(self) -> bool:
@@ -183,6 +235,11 @@ def split_words(split: str) -> str:
     words = f"{cell[1]} person, {cell[2]} film part"
     label = split[: cell.start()].rstrip("_")
     return f"{label}: {words}" if label else words
+
+
+def system_words(name: str) -> tuple[str, str]:
+    """Return what a system beside a run, or a control, is called, and what it is."""
+    return _SYSTEMS.get(name, (label(name.rpartition(":")[2]), ""))
 
 
 def ceiling_words(estimator: str) -> tuple[str, str]:
