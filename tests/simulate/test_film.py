@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,3 +87,21 @@ def test_a_film_that_cannot_be_is_refused_and_leaves_nothing(tmp_path: Path) -> 
     with pytest.raises(DataError, match="has no frame"):
         render_film(tmp_path / "empty.mp4", 0, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(32, 32), (96, 96), (96, 128)])
+def test_the_bytes_do_not_depend_on_what_memory_held(size: tuple[int, int], tmp_path: Path) -> None:
+    code = (
+        "import hashlib, sys; from pathlib import Path\n"
+        "from brainreel.simulate.film import render_film\n"
+        f"render_film(Path(sys.argv[1]), 1, 0, size={size})\n"
+        "print(hashlib.sha256(Path(sys.argv[1]).read_bytes()).hexdigest())\n"
+    )
+    digests = set()
+    for filling in ("0", "85", "200"):
+        # glibc fills new memory with this byte; other systems pay it no heed.
+        environment = {**os.environ, "MALLOC_PERTURB_": filling}
+        command = [sys.executable, "-c", code, str(tmp_path / f"{filling}.mp4")]
+        done = subprocess.run(command, env=environment, capture_output=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1

@@ -179,6 +179,9 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(tmp_path: Path) -> No
 def test_the_truth_of_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_set_truth(tmp_path)
+    write_json(tmp_path / "truth.json", {"ceilings": {}, "films": {}})
+    with pytest.raises(DataError, match="has no ceiling_of_senses"):
+        read_set_truth(tmp_path)
     write_json(tmp_path / "truth.json", [1])
-    with pytest.raises(DataError, match="names no ceilings"):
+    with pytest.raises(DataError, match="has no ceilings. Make it again"):
         read_set_truth(tmp_path)

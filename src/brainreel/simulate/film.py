@@ -217,6 +217,10 @@ def _open_video(container: OutputContainer, rate: Fraction, size: tuple[int, int
     video.codec_context.gop_size = 25
     if codec == "libx264":
         video.options = {"preset": "veryfast", "crf": "20"}
+        # Over other widths than multiples of eight macroblocks x264 looks ahead at memory that was
+        # never written, and the bytes come out by chance.
+        if -(-size[1] // 16) % 8:
+            video.options = {**video.options, "x264-params": "rc-lookahead=0"}
     else:
         video.bit_rate = 1_000_000
     return video

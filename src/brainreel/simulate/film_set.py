@@ -147,7 +147,11 @@ def read_set_truth(root: Path) -> dict[str, Any]:
     DataError
         If the folder is no simulated set of films.
     """
-    truth = read_json(Path(root) / TRUTH_FILE)
-    if not isinstance(truth, dict) or not isinstance(truth.get("ceilings"), dict):
-        raise DataError(f"{root}: no simulated set of films, {TRUTH_FILE} names no ceilings.")
-    return truth
+    truth: Any = read_json(Path(root) / TRUTH_FILE)
+    for part in ("ceilings", "ceiling_of_senses", "films"):
+        if not isinstance(truth, dict) or not isinstance(truth.get(part), dict):
+            raise DataError(
+                f"{root}: no simulated set of films, or of another version: {TRUTH_FILE} has no "
+                f"{part}. Make it again by brainreel simulate --what pairs or motion."
+            )
+    return dict(truth)
