@@ -78,17 +78,18 @@ class VolumeDataset(Dataset[VolumeBatch]):
         """Return the batch of several windows."""
         rows = [row for draw in draws for row in self._rows(draw)]
         x, y, z = (side.stop - side.start for side in self.volumes.box)
-        views = torch.empty(len(rows), self.window_trs, 2, x, y, z)
+        # numpy asks the system for large pages, torch does not: four times faster on this much.
+        views = np.empty((len(rows), self.window_trs, 2, x, y, z), np.float32)
         counted = torch.zeros(len(rows), self.window_trs, dtype=torch.bool)
         inside = torch.empty(len(rows), x, y, z, dtype=torch.bool)
         for place, (window, recording, counts, _) in enumerate(rows):
-            self._write(views[place].numpy(), window, recording)
+            self._write(views[place], window, recording)
             inside[place] = torch.from_numpy(self.volumes.mask(recording).inside)
             first, last = window.counted_tr - window.start_tr, window.stop_tr - window.start_tr
             counted[place, first:last] = counts
         film, row = self._film([window for window, *_ in rows])
         return VolumeBatch(
-            views=views,
+            views=torch.from_numpy(views),
             inside=inside,
             counted=counted,
             subject=torch.tensor([self.subject_of[recording] for _, recording, *_ in rows]),

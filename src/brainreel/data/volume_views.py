@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from brainreel.data.volume_moments import VolumeMoments
 from brainreel.errors import DataError
@@ -50,15 +52,19 @@ class VolumeViews:
         self.level = np.zeros(n_voxels) if level is None else np.asarray(level, np.float64)
         check_shape(self.level, "V", name="level", V=n_voxels)
         self._inside = mask.inside.ravel()
-        # A volume is filled once, 0 outside, and both views are one formula on the whole grid.
-        outside = moments.whole_mean - min(moments.least, 0.0)
-        self._whole = np.float32(1 / self.whole_std)
-        self._from_whole = self._on_grid(moments.whole_mean - self.level, outside)
+        # x is written once, as its distance from the mean where that is far from 0, and 0 outside;
+        # both views are then one product and sum over the whole grid.
         mean, deviation = moments.mean.astype(np.float64), moments.std.astype(np.float64)
+        far = np.abs(mean) > deviation
+        self._centre = np.where(far, moments.mean, np.float32(0))
+        outside = min(moments.least, 0.0) - moments.whole_mean
+        shift = self._centre + self.level - moments.whole_mean
+        self._scale_whole = float(1 / self.whole_std)
+        self._shift_whole = self._on_grid(shift / self.whole_std, outside / self.whole_std)
         deviation *= np.sqrt(moments.n / (moments.n - 1))
         scale = np.divide(1, deviation, out=np.zeros(n_voxels), where=deviation > 0)
-        self._scale = self._on_grid(scale)
-        self._from_voxel = self._on_grid(mean)
+        self._scale_voxel = self._on_grid(scale)
+        self._shift_voxel = self._on_grid((self._centre - mean) * scale)
 
     @classmethod
     def of(cls, data: NDArray[np.floating], mask: VoxelMask) -> VolumeViews:
@@ -74,13 +80,13 @@ class VolumeViews:
 
     def write(self, data: NDArray[np.floating], views: NDArray[Any]) -> None:
         """Write the views of (T, V) into a contiguous (T, 2, X, Y, Z) float32 array."""
+        far = self._centre.any()
         for row, (first, second) in zip(data, views.reshape(len(data), 2, -1), strict=True):
             second.fill(0)
-            second[self._inside] = row
-            np.subtract(second, self._from_whole, out=first)
-            first *= self._whole
-            second -= self._from_voxel
-            second *= self._scale
+            second[self._inside] = row - self._centre if far else row
+            x, whole = torch.from_numpy(second), torch.from_numpy(first)
+            torch.add(self._shift_whole, x, alpha=self._scale_whole, out=whole)
+            torch.addcmul(self._shift_voxel, x, self._scale_voxel, out=x)
 
     def scores(self, volumes: NDArray[np.floating]) -> Float32:
         """(T, X, Y, Z) volumes on the scale of view 0 to (T, V) in deviations of each voxel.
@@ -111,7 +117,7 @@ class VolumeViews:
         std = self.moments.std.astype(np.float64)
         return np.divide(1, std, out=np.zeros_like(std), where=std > 0)
 
-    def _on_grid(self, values: NDArray[np.float64], outside: float = 0.0) -> Float32:
+    def _on_grid(self, values: NDArray[np.float64], outside: float = 0.0) -> Tensor:
         grid = np.full(self._inside.size, outside, np.float32)
         grid[self._inside] = values
-        return grid
+        return torch.from_numpy(grid)
