@@ -192,6 +192,16 @@ def test_the_files_of_all_cells_are_there_and_the_card_comes_back(
     assert again.targets == card.targets
 
 
+def test_controls_can_be_left_out(path: Path, tmp_path: Path) -> None:
+    scoring = {**config(path).to_dict()["scoring"], "controls": False, "beside": []}
+    split = {"name": "cells", "test": 0.4, "gap_s": 10, "tested": [CELLS[1]]}
+    data = {**config(path).to_dict()["data"], "splits": [split]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureRidgeConfig, "control_names", Oracle.control_names)
+        fitting.fit(config(path, data=data, scoring=scoring), tmp_path / "run")
+        assert evaluate(tmp_path / "run").beside == {}
+
+
 def test_ridge_stands_on_the_same_split(path: Path, tmp_path: Path) -> None:
     """Seen people alone; one cell still tells its name, so that it can stand beside others."""
     split = {"name": "cells", "test": 0.4, "gap_s": 10, "n_test_subjects": 2, "tested": [CELLS[1]]}

@@ -109,6 +109,10 @@ def test_space_is_scored_on_demand_and_where_units_are_known() -> None:
 
 
 def test_a_person_has_both_beside_r() -> None:
-    scores = score_person(prediction(), {}, SCORING, 0, levels=[None, None]).scores
+    found = score_person(prediction(), {}, SCORING, 0, levels=[None, None])
+    scores = found.scores
+    spread = prediction().spread
+    assert spread is not None
+    np.testing.assert_allclose(found.maps["spread"], spread.mean(axis=0), rtol=1e-5)
     assert {"coverage_50", "coverage_90", "spatial_r", "r_median"} <= set(scores)
     assert scores["coverage_50"].n_blocks == scores["r_median"].n_blocks

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brainreel.report.blocks import make_blocks
 from brainreel.report.courses import (
     alike,
     choose_courses,
@@ -156,3 +157,24 @@ def test_strip_and_courses_share_one_clock(ridge_run: Path) -> None:
 
 def test_the_clock_reads_minutes_and_seconds() -> None:
     assert [clock(x) for x in (0, 59.6, 125, -4)] == ["0:00", "1:00", "2:05", "−0:04"]
+
+
+def test_a_predicted_deviation_is_shaded(ridge_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(ridge_run, tmp_path / "run")
+    for file in (run / "predictions").glob("film_sub-*.npz"):
+        with np.load(file) as kept:
+            arrays = dict(kept)
+        spread = np.full_like(arrays["measured"], 0.5)
+        np.savez(file, **arrays, spread=spread)
+    courses = choose_courses(read_run(run))
+    plain = choose_courses(read_run(ridge_run))
+    assert courses is not None
+    assert plain is not None
+    assert plain.courses[0].spread is None
+    first = courses.courses[0]
+    assert first.spread is not None
+    scale = 0.5 / first.spread
+    assert np.allclose(scale, scale[0])
+    axes = [axes for axes in courses_figure(courses, strip_frames(courses)).axes if axes.lines]
+    assert all(len(one.collections) == 1 for one in axes)
+    assert make_blocks(read_run(run), "r1", 1.0).courses_caption.count("90\u00a0%") == 1

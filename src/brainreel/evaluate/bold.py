@@ -42,7 +42,7 @@ class PersonScores:
     ceilings
         Estimator to the median ceiling over the voxels that have one.
     maps
-        Arrays over voxels: r, p, q, r2 and `ceiling_<estimator>`.
+        Arrays over voxels: r, p, q, r2, `ceiling_<estimator>`, and the mean predicted `spread`.
     counts
         Voxels used and excluded, and why.
     """
@@ -83,6 +83,8 @@ def score_person(
     sides = Sides.of(prediction, scoring, seed)
     tested = sides.tested(np.ones(prediction.measured.shape[1], dtype=np.bool_))
     maps = sides.maps(tested)
+    if prediction.spread is not None:
+        maps["spread"] = prediction.spread.mean(axis=0, dtype=np.float64)
     used = ~np.isnan(maps["r"])
     still = used & ~sides.predicted.any(axis=0)
     counts = {

@@ -68,7 +68,8 @@ def score_series(
         card = _card(config, run.data, test.prefix, scored)
         told = score_latents([p for p in predictions if _is_latent(p, test)], test.prefix)
         cards.append(replace(card, beside=beside, data={**card.data, **told}))
-    for control in config.resolved_stages()[-1].task.control_names():
+    task = config.resolved_stages()[-1].task
+    for control in task.control_names() if config.scoring.controls else ():
         for test in _tests(run.data, run.predict_control(control)):
             card = _card_beside(config, run.data, test.prefix, test.people, ceilings[test.name])
             cards.append(Scorecard("", beside={f"{CONTROL}{control}": card}))

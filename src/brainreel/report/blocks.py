@@ -24,6 +24,7 @@ from brainreel.report.figures import (
     regions_figure,
 )
 from brainreel.report.gallery import Gallery, make_galleries
+from brainreel.report.latents import latent_figures
 from brainreel.report.mapviews import BrainView, make_brain_views
 from brainreel.report.runs import Maps, RunRecord
 from brainreel.report.style import Drawing
@@ -46,6 +47,8 @@ class Blocks:
     galleries: tuple[Gallery, ...] = ()
     classes: tuple[ClassFigures, ...] = ()
     learning: tuple[Drawing, ...] = field(default=())
+    latents: tuple[Drawing, ...] = ()
+    latents_caption: str = ""
 
 
 def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
@@ -82,6 +85,7 @@ def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
             Drawing.of(figure, alt=f"Learning curve of {name}", prefix=f"{prefix}l{i}")
             for i, (name, figure) in enumerate(learning)
         ),
+        *latent_figures(run, prefix),
     )
 
 
@@ -159,6 +163,8 @@ def _courses(run: RunRecord, prefix: str) -> tuple[Drawing | None, str]:
         f"{chosen.subject}, the person with the middle score, in test data. Series are in units "
         "of the measured series' standard deviation; the prediction is centred, not rescaled."
     )
+    if chosen.courses[0].spread is not None:
+        told += " Shaded: where the prediction expects 90\u00a0% of the measurement."
     if strip.times_s:
         told += " The BOLD response follows the picture by about 5 s."
     elif chosen.film is not None:

@@ -36,18 +36,23 @@ TUNED_Q = 0.05  # a voxel counts as predicted below this false discovery rate
 _WIDTH, _LEFT, _RIGHT = 1040.0, 196.0, 8.0
 _ROW, _HEAD, _FOOT, _GAP = 84.0, 26.0, 44.0, 10.0
 STRIP_PX = 60.0
+COVERED = 1.645  # deviations to either side that hold 90 % of a Gaussian
 _REACH = (2.5, 5.0)  # standard deviations that a row shows at least and at most
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """One voxel's predicted and measured series, (T,) each, and what to call it."""
+    """One voxel's predicted and measured series, (T,) each, and what to call it.
+
+    `spread` is the predicted standard deviation, (T,), where there is one.
+    """
 
     label: str
     r: float
     ceiling: float | None
     predicted: NDArray[np.float64]
     measured: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +244,9 @@ def draw_course(axes: Axes, courses: CourseSet, course: Course, *, last: bool) -
     axes.axhline(0, color=RULE, linewidth=1, zorder=0)
     axes.plot(time, course.measured, color=MEASURED, linewidth=1.4)
     axes.plot(time, course.predicted, color=PREDICTED, linewidth=2)
+    if course.spread is not None:
+        low, high = (course.predicted + sign * COVERED * course.spread for sign in (-1, 1))
+        axes.fill_between(time, low, high, color=PREDICTED, alpha=0.14, linewidth=0)
     start, stop = courses.span_s
     axes.set(xlim=(start, stop), ylim=(-courses.reach, courses.reach))
     axes.set_yticks([-2, 2], ["−2 SD", "2 SD"] if last else ["", ""])
@@ -318,4 +326,5 @@ def _course(
         None if ceiling is None else float(ceiling[1][column]),
         (predicted - predicted.mean()) / scale,
         (measured - measured.mean()) / scale,
+        arrays["spread"][rows, column] / scale if "spread" in arrays else None,
     )

@@ -18,6 +18,8 @@ from brainreel.files import read_json, require_file
 
 Values = NDArray[np.float64]
 
+_LATENTS = ("posterior_mean", "posterior_std", "prior_mean", "prior_std")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -28,7 +30,7 @@ class Prediction:
     file
         The `.npz` of arrays.
     kind
-        `"bold"` (predicted and measured time courses), `"pictures"` or `"classes"`.
+        `"bold"` (predicted and measured time courses), `"pictures"`, `"classes"` or `"latents"`.
     split, fold, subject
         Which test, and whose brain.
     film
@@ -56,7 +58,11 @@ class Prediction:
 
     def load(self) -> dict[str, NDArray[Any]]:
         """Read the arrays."""
-        wanted = {"bold": ("predicted", "measured"), "pictures": ("predicted", "true")}
+        wanted = {
+            "bold": ("predicted", "measured"),
+            "pictures": ("predicted", "true"),
+            "latents": (*_LATENTS, "segment", "film_time_s"),
+        }
         return read_arrays(self.file, wanted.get(self.kind, ()))
 
 

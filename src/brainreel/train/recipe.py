@@ -40,6 +40,8 @@ class ScoringConfig(Config):
     beside: tuple[Beside, ...] = ("mean_volume", "other_people")
     """What is scored beside predicted BOLD on the same test: mean_volume, which never changes, and
     other_people, the mean of what everybody else measured at the same moments of the film."""
+    controls: bool = True
+    """Score the negative controls of the task beside its predictions; each predicts once more."""
     coverage: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.9)
     """Intervals whose coverage is counted, of predictions that give a deviation."""
     spatial: bool = False
