@@ -24,10 +24,10 @@ class FilmVAEConfig(TFFOptions, FilmReaderOptions):
     """A film and one volume of a person -> that person's volumes, with their uncertainty."""
 
     name: Literal["film_vae"] = "film_vae"
-    hrf_delay_s: float = Field(0.0, ge=0)
-    """Film later than so many seconds before a volume is not looked at. The film's own TR and
-    hrf_window_s before it are looked at from there on; 0 with hrf_window_s=0 is the original's
-    alignment, volume by volume; 5 with hrf_window_s=0 the one moment that BOLD answers most."""
+    hrf_delay_s: float = Field(5.0, ge=0)
+    """Seconds by which the film is shifted: a volume sees the film that ended so long ago and
+    hrf_window_s before that. BOLD answers most after 5; 0, with hrf_window_s=0, is the alignment
+    of the original, each volume with the film of its own time."""
     start_std: float = Field(0.1, gt=0)
     """Deviation of the posterior at the start: small beside the vectors, whose entries are of
     size 1, so that a decoder handed on still knows them."""
@@ -149,9 +149,13 @@ class FilmVAE(VolumeCoder):
         x, y, z = self.grid
         sizes = check_shape(reference, f"B {N_VIEWS} X Y Z", name="reference", X=x, Y=y, Z=z)
         check_shape(row, "B", name="row", B=sizes["B"])
-        person = self.posterior(reference.unsqueeze(1))
+        person = self.person(reference)
         shown = Gaussian.split(self.prior_head(self.film.dropout(self.film_vectors(film)))[row])
         return Gaussian(person.mean + shown.mean, torch.logaddexp(person.log_std, shown.log_std))
+
+    def person(self, reference: Tensor) -> Gaussian:
+        """(B, 2, X, Y, Z) to the Gaussian of the (B, 1, E) vectors: who is watching."""
+        return self.posterior(reference.unsqueeze(1))
 
     def film_vectors(self, film: FilmWindows) -> Tensor:
         """Return the (U, T, D) features of the film that each volume answers to, delayed."""

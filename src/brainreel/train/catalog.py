@@ -9,10 +9,16 @@ from pydantic import Field
 from brainreel.train.classify import ClassifyConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
+from brainreel.train.film_volumes import FilmVolumesConfig
 from brainreel.train.pictures import PicturesConfig
 from brainreel.train.reconstruct import VolumesConfig
 
 AnyTask = Annotated[
-    FeatureRidgeConfig | PicturesConfig | SupervisedConfig | ClassifyConfig | VolumesConfig,
+    FeatureRidgeConfig
+    | PicturesConfig
+    | SupervisedConfig
+    | ClassifyConfig
+    | VolumesConfig
+    | FilmVolumesConfig,
     Field(discriminator="name"),
 ]

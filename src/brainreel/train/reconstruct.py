@@ -23,7 +23,7 @@ from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import predict_device
 from brainreel.train.volume_objective import Parts, VolumeLoss, VolumeLossConfig
 from brainreel.train.volume_predictions import predict_volumes
-from brainreel.train.volume_runs import fit_volumes, restored
+from brainreel.train.volume_runs import begun_network, kept, restored, train_volumes
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,13 +52,9 @@ class VolumesConfig(TaskConfig):
         for name, value in self.loss.told().items():
             _LOG.info("%s: %s", name, value)
         data = self.data(job)
-        return fit_volumes(
-            job,
-            data,
-            lambda network: ReconstructTask(network, job.optim, self.loss, job.seed),
-            told=self.to_dict(),
-            start_from=self.start_from,
-        )
+        network, begun = begun_network(job, data, start_from=self.start_from)
+        learning = ReconstructTask(network, job.optim, self.loss, job.seed)
+        return kept(train_volumes(job, data, learning, begun, self.to_dict()), data)
 
     def predict(self, job: Job, state: State) -> list[Prediction]:
         """Reconstruct the test segments of every person, in units of the training deviation."""

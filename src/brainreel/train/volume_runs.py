@@ -1,4 +1,4 @@
-"""What every task on brain volumes does alike: fit with weights handed on, and restore."""
+"""What every task on brain volumes does alike: begin, train, keep and restore a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from torch import nn
+from torch import Tensor, nn
 
 from brainreel.checkpoints.store import load_state
 from brainreel.data.samples import Series
@@ -20,34 +20,35 @@ from brainreel.train.stored_backbone import check_unseen
 from brainreel.train.task import Job, State
 from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
-_MOMENTS = "/"
+Begun = dict[str, float]
 
 
-def fit_volumes(
+def begun_network(
     job: Job,
     data: VolumeModule,
-    learning: Callable[[Any], LightningModule],
     *,
-    told: Mapping[str, Any],
     start_from: Path | None = None,
     begin: Callable[[Any], Mapping[str, float]] | None = None,
-) -> State:
-    """Train the job's model on volumes; return its weights, and the moments of the people.
+) -> tuple[Any, Begun]:
+    """Build the job's network and put in what it begins with.
 
     Parameters
     ----------
     job
         What to fit. Weights of the stage before are taken over by name.
     data
-        The volumes of its fold.
-    learning
-        Network to the LightningModule that trains it.
-    told
-        The task's options, by which a broken run knows itself.
+        The volumes of its fold; they are set up.
     start_from
         Run folder whose weights are taken over where there is no stage before.
     begin
-        What else is put into the fresh network; returns numbers by which a run is known.
+        What else is put into the fresh network before; returns numbers as below.
+
+    Returns
+    -------
+    network
+        Ready to train.
+    begun
+        A number of each tensor that was taken, by which a broken run knows itself.
     """
     network = built(job, data)
     data.setup()
@@ -58,10 +59,17 @@ def fit_volumes(
         check_unseen(start_from, data.series)
         state, _ = read_start(start_from, job.fold.name)
         begun |= take_over(network, state, where=str(start_from))
+    return network, begun
+
+
+def train_volumes(
+    job: Job, data: VolumeModule, learning: LightningModule, begun: Begun, told: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Train a network on volumes; `told` are the task's options. Return its weights."""
     settings = [dict(told), job.model.to_dict(), job.optim.to_dict(), job.trainer.decisive()]
     sources = {"data": dict(data.series.sources), "fold": str(job.fold)}
-    weights = fit_network(
-        learning(network),
+    return fit_network(
+        learning,
         data,
         job.trainer,
         job.folder,
@@ -69,10 +77,14 @@ def fit_volumes(
         identity=digest_json([settings, data.spec.to_json(), sources, job.seed, begun]),
         validates=bool(job.fold.validation),
     )
-    kept: State = {NETWORK + name: value.numpy() for name, value in weights.items()}
+
+
+def kept(weights: Mapping[str, Tensor], data: VolumeModule) -> State:
+    """Return weights, and the moments of everybody in training, as the state of a fit."""
+    state: State = {NETWORK + name: value.numpy() for name, value in weights.items()}
     for who, moments in data.moments.items():
-        kept |= {f"{who}{_MOMENTS}{name}": value for name, value in moments.to_state().items()}
-    return kept
+        state |= {f"{who}/{name}": value for name, value in moments.to_state().items()}
+    return state
 
 
 def restored(job: Job, data: VolumeModule, state: State) -> Any:
@@ -96,11 +108,10 @@ def moments_of(state: State, series: Series, *, where: str) -> dict[str, VolumeM
     """Return the moments that the fit kept, of the people it knew."""
     found = {}
     for who in series.subjects:
-        prefix = who + _MOMENTS
         own = {
-            name.removeprefix(prefix): value
+            name.removeprefix(f"{who}/"): value
             for name, value in state.items()
-            if name.startswith(prefix)
+            if name.startswith(f"{who}/")
         }
         if own:
             found[who] = VolumeMoments.from_state(own, where=where)
