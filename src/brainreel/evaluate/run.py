@@ -54,6 +54,11 @@ _KINDS: dict[type[Opened], Kind] = {
 }
 
 
+def _kind_of(data: Opened) -> Kind:
+    """Return how data is scored; people with labels are scored as recordings are."""
+    return next(kind for opened, kind in _KINDS.items() if isinstance(data, opened))
+
+
 def check_scoring(config: RunConfig) -> None:
     """Refuse, before anything is fitted, scoring that could not be done afterwards.
 
@@ -92,7 +97,7 @@ def evaluate(folder: Path) -> Scorecard:
     predictions = run.predict()
     home = Path(folder) / PREDICTIONS
     save_predictions(home, predictions)
-    cards = _KINDS[type(run.data)].score(run, predictions, home)
+    cards = _kind_of(run.data).score(run, predictions, home)
     card = _joined(run, cards)
     card.save(Path(folder) / CARD)
     return card
@@ -103,7 +108,7 @@ def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
 
     config = run.config
     last = config.resolved_stages()[-1]
-    facts = _KINDS[type(run.data)].facts(run.data) | {"sources": dict(run.data.sources)}
+    facts = _kind_of(run.data).facts(run.data) | {"sources": dict(run.data.sources)}
     for part in dict.fromkeys(part for card in cards for part in card.data):
         facts[part] = {k: v for card in cards for k, v in card.data.get(part, {}).items()}
     numbers = reduce(Scorecard.joined, cards, Scorecard(""))
@@ -127,7 +132,7 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         "model": last.model.name,
         **last.task.protocol(),
         "splits": [split.model_dump(mode="json") for split in last.data.splits],
-        "folds": [_extent(fold, _KINDS[type(run.data)].unit) for fold in run.data.folds],
+        "folds": [_extent(fold, _kind_of(run.data).unit) for fold in run.data.folds],
         **_unseen(run.data),
         "fitted_on_test": _stamp(run.data.folds),
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
