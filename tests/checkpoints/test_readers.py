@@ -12,6 +12,7 @@ import torch
 
 from brainreel.checkpoints.readers import read_sizes, read_tensors, without_prefix
 from brainreel.checkpoints.store import save_weights
+from brainreel.checkpoints.torch_files import read_torch
 from brainreel.errors import CheckpointError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2])}
@@ -90,6 +91,17 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, how: str) -> None
     with pytest.raises(CheckpointError, match="such a file can run code"):
         read_tensors(path)
     assert not sign.exists()
+
+
+def test_scores_of_numpy_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    scores = {"loss": np.float64(0.25), "step": np.int32(7), "best": np.bool_(True)}
+    torch.save({"state_dict": STATE, **scores}, path)
+    assert {key: value for key, value in read_torch(path).items() if key in scores} == scores
+    same(read_tensors(path))
+    torch.save({"state_dict": STATE, "text": np.str_("no number")}, path)
+    with pytest.raises(CheckpointError, match="such a file can run code"):
+        read_tensors(path)
 
 
 def test_what_is_no_file_of_weights_is_named(tmp_path: Path) -> None:

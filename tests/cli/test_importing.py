@@ -11,8 +11,10 @@ import torch
 
 from brainreel.checkpoints.catalog import ORIGINS
 from brainreel.checkpoints.imported import load_imported
+from brainreel.checkpoints.run_network import read_network
 from brainreel.checkpoints.store import save_weights
 
+from ..checkpoints import test_from_tff as tff
 from ..checkpoints.published import WIDTH, drawn, hugging_face, linear, timm
 from .breaking import cut, full_disk, tree
 
@@ -45,6 +47,20 @@ def test_weights_are_imported_and_read_back(brainreel, checkpoint, tmp_path):
     assert imported.build(where="vit").eval().head.out_features == 5
     digests = json.loads((out / "versions.json").read_text())["digests"]
     assert digests.keys() == {"vit.safetensors", "weights"}
+
+
+@pytest.mark.parametrize("phase", tff.PHASES)
+def test_each_phase_of_tff_by_the_command(brainreel, tmp_path, phase):
+    file = tff.published(tmp_path / "phase.pth", tff.theirs(tff.ours(phase)))
+    out = tmp_path / "tff"
+    told = brainreel("import", "tff", file, "grid=[6, 9, 7]", "heads=2", "--out", out).output
+    assert told.startswith(f"{phase}: widths [4, 8, 16, 32], blocks [1, 2, 2, 4], embedding 8")
+    assert "  volumes (X, Y, Z): (6, 9, 7)" in told
+    assert ("word_embeddings.weight (a table of words" in told) == (phase != "tff_autoencoder")
+    assert read_network(out).config == tff.PHASES[phase]
+    error = brainreel("import", "tff", file, "--out", tmp_path / "other").error
+    assert "Give grid=[X,Y,Z], the size of the volumes" in error
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_is_not_used_is_said_with_the_reason(brainreel, tmp_path):
@@ -110,8 +126,9 @@ def test_a_pickle_that_would_run_code_is_not_loaded(brainreel, tmp_path):
             return (Path.touch, (sign,))
 
     torch.save({"model": Malicious()}, path)
-    told = brainreel("import", "vit", path, "--out", tmp_path / "out").error
-    assert "was not loaded because such a file can run code. Give a .safetensors file." in told
+    for origin in ("vit", "tff"):
+        told = brainreel("import", origin, path, "--out", tmp_path / "out").error
+        assert "was not loaded because such a file can run code. Give a .safetensors file." in told
     path.write_bytes(pickle.dumps({"model": Malicious()}))
     assert "can run code" in brainreel("import", "vit", path, "--out", tmp_path / "out").error
     assert not sign.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from brainreel.checkpoints.readers import read_tensors, without_prefix
 from brainreel.checkpoints.remap import Drop, Rename, joined, remap
 from brainreel.config import Config
 from brainreel.errors import CheckpointError
-from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig, TFFLabelConfig
+from brainreel.layers.conv import halved
+from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig, TFFLabelConfig, VolumeOptions
 from brainreel.shapes import DataSpec
 
 _BERT = r"transformer\.bert\.encoder\.layer\.(\d+)\."
@@ -123,43 +125,87 @@ def read_tff(path: Path, options: Mapping[str, Any] | None = None) -> Imported:
     Raises
     ------
     CheckpointError
-        If a tensor is not known, is missing, or has another shape.
+        If a tensor is not known, is missing, or has another shape; if the grid does not fit.
     """
     path = Path(path)
-    told = TFFImport.parse(options or {}, where="tff")
+    told = TFFImport.parse(options or {}, where="import tff")
     state = without_prefix(read_tensors(path), "module.")
     has_head = any(name.startswith("regression_head.") for name in state)
     found = remap(state, [*RULES, *((_POOL, _HEAD) if has_head else (_NO_POOL,))], where=str(path))
-    config = _config(found.state, told, has_head, str(path))
-    return Imported(config, DataSpec(grid=told.grid), found.state, found.dropped)
+    sizes = _Sizes(found.state, str(path))
+    config = sizes.config(told, has_head)
+    sizes.check_grid(config, told.grid)
+    n_outputs = sizes.length("head.bias") if has_head else 0
+    classes = {"label": n_outputs} if n_outputs > 1 else {}
+    notes = (_ONE_NUMBER,) if n_outputs == 1 else ()
+    spec = DataSpec(grid=told.grid, classes=classes)
+    return Imported(config, spec, found.state, found.dropped, notes)
 
 
-def _config(
-    state: Mapping[str, Tensor], told: TFFImport, has_head: bool, where: str
-) -> TFFAutoencoderConfig | TFFConfig | TFFLabelConfig:
-    levels = _count(state, "encoder.levels.")
-    if "encoder.enter.weight" not in state or not levels:
-        raise CheckpointError(f"{where}: has no encoder of volumes, so it is no TFF checkpoint.")
-    sizes: dict[str, Any] = {
-        "widths": [len(state[f"encoder.levels.{i}.0.first.norm.weight"]) for i in range(levels)],
-        "blocks": [_count(state, f"encoder.levels.{i}.") for i in range(levels)],
-        "squeeze": len(state["encoder.squeeze.conv.bias"]),
-    }
-    if "transformer.positions" not in state:
-        sizes["embedding"] = len(state["encoder.project.bias"])
-        return TFFAutoencoderConfig.parse(sizes, where=where)
-    sizes |= {
-        "embedding": state["transformer.positions"].shape[1],
-        "max_trs": len(state["transformer.positions"]),
-        "layers": _count(state, "transformer.transformer.blocks."),
-        "hidden": len(state["transformer.transformer.blocks.0.feedforward.expand.bias"]),
-        "heads": told.heads,
-    }
-    kind = TFFLabelConfig if has_head else TFFConfig
-    return kind.parse(sizes, where=where)
+_ONE_NUMBER = (
+    "Its head gives one number, and no file tells of what: the logit of the second of two classes, "
+    "or, through LeakyReLU, a number."
+)
 
 
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    """Return how many numbered parts follow a prefix."""
-    rest = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
-    return len({name.split(".", 1)[0] for name in rest})
+class _Sizes:
+    """Sizes of a network read off its tensors; a tensor that is not there is named."""
+
+    def __init__(self, state: Mapping[str, Tensor], where: str) -> None:
+        self.state, self.where = state, where
+
+    def config(
+        self, told: TFFImport, has_head: bool
+    ) -> TFFAutoencoderConfig | TFFConfig | TFFLabelConfig:
+        """Return the options of the phase that the tensors are of."""
+        levels = self.count("encoder.levels.")
+        if "encoder.enter.weight" not in self.state or not levels:
+            raise CheckpointError(
+                f"{self.where}: has no encoder of volumes, so it is no TFF checkpoint."
+            )
+        norms = [f"encoder.levels.{i}.0.first.norm.weight" for i in range(levels)]
+        sizes: dict[str, Any] = {
+            "widths": [self.length(name) for name in norms],
+            "blocks": [self.count(f"encoder.levels.{i}.") for i in range(levels)],
+            "squeeze": self.length("encoder.squeeze.conv.bias"),
+        }
+        if "transformer.positions" not in self.state:
+            sizes["embedding"] = self.length("decoder.project.weight", 1)
+            return TFFAutoencoderConfig.parse(sizes, where=self.where)
+        sizes |= {
+            "embedding": self.length("transformer.positions", 1),
+            "max_trs": self.length("transformer.positions"),
+            "layers": self.count("transformer.transformer.blocks."),
+            "hidden": self.length("transformer.transformer.blocks.0.feedforward.expand.bias"),
+            "heads": told.heads,
+        }
+        kind = TFFLabelConfig if has_head else TFFConfig
+        return kind.parse(sizes, where=self.where)
+
+    def check_grid(self, config: VolumeOptions, grid: tuple[int, ...]) -> None:
+        """Refuse a grid whose volumes would not fit the vectors of this network."""
+        for _ in config.widths[1:]:
+            grid = halved(grid)
+        n_squeezed = config.squeeze * math.prod(grid)
+        wide = "encoder.project.weight"
+        n_known = self.length(wide, 1) if wide in self.state else config.embedding
+        if n_squeezed != n_known:
+            raise CheckpointError(
+                f"{self.where}: its volumes come to {n_known} numbers at the coarsest grid, those "
+                f"of the grid that was told to {n_squeezed}. Give grid=[X,Y,Z], the size of the "
+                "volumes that it was trained on."
+            )
+
+    def length(self, name: str, axis: int = 0) -> int:
+        """Return the size of a tensor along an axis."""
+        if name not in self.state or self.state[name].dim() <= axis:
+            raise CheckpointError(
+                f"{self.where}: no tensor of the right shape in it becomes {name}. The file is not "
+                "whole."
+            )
+        return int(self.state[name].shape[axis])
+
+    def count(self, prefix: str) -> int:
+        """Return how many numbered parts follow a prefix."""
+        rest = (name.removeprefix(prefix) for name in self.state if name.startswith(prefix))
+        return len({name.split(".", 1)[0] for name in rest})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from brainreel.errors import CheckpointError
@@ -42,8 +44,7 @@ def read_torch(path: Path, map_location: Any = "cpu", *, advice: str = "") -> di
         if not stream.read(4).startswith(_HEADS):
             raise refused
     try:
-        # Training scripts keep their options beside the weights; a Namespace is plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_PLAIN):
             content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as problem:
         raise refused from problem
@@ -54,3 +55,30 @@ def read_torch(path: Path, map_location: Any = "cpu", *, advice: str = "") -> di
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: is no checkpoint. {told}")
     return dict(content)
+
+
+class _Kind:
+    """What stands for a numpy dtype in the file; only numbers are made of it."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code = str(code)
+
+    def __setstate__(self, state: Any) -> None:
+        """Take no notice of byte order and padding: numbers are little-endian."""
+
+
+def _number(kind: _Kind, data: bytes) -> Any:
+    """Return a numpy number (a loss that was kept beside the weights) as a plain one."""
+    if not isinstance(kind, _Kind) or not re.fullmatch(r"[fiub]\d", kind.code):
+        raise pickle.UnpicklingError("is no number")
+    return np.frombuffer(data, np.dtype(kind.code))[0].item()
+
+
+# Training scripts keep options and scores beside the weights: a Namespace is plain values, and
+# numpy's numbers are made by functions of our own.
+_PLAIN: list[Any] = [
+    argparse.Namespace,
+    (_Kind, "numpy.dtype"),
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
+]

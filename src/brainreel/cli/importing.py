@@ -16,7 +16,7 @@ from brainreel.config import override
 from brainreel.errors import ConfigError, did_you_mean
 from brainreel.files import digest_file, require_free
 
-_SIZES = ("width", "depth", "heads", "patch")
+_SIZES = ("width", "depth", "widths", "blocks", "embedding", "layers", "heads", "patch")
 
 
 def import_weights(origin: str, checkpoint: Path, options: Sequence[str], out: Path) -> None:
@@ -49,13 +49,12 @@ def _digests(checkpoint: Path) -> dict[str, str]:
 def _told(imported: Imported) -> list[str]:
     """Say what it is, its sizes, what was dropped and why."""
     config, spec = imported.config.to_dict(), imported.spec
-    sizes = ", ".join(
-        f"{k} {config[k]}" for k in ("width", "depth", "heads", "patch") if k in config
-    )
+    sizes = ", ".join(f"{k} {config[k]}" for k in _SIZES if k in config)
     n_weights = sum(math.prod(value.shape) for value in imported.state.values())
     shapes = {
         "frames (C, H, W)": spec.frame_shape,
         "frames of a clip": spec.clip_frames,
+        "volumes (X, Y, Z)": spec.grid,
         "sound (C, S, M)": spec.sound_shape,
         "classes": ", ".join(f"{name} {n}" for name, n in spec.classes.items()),
     }

@@ -103,7 +103,9 @@ class VolumeEncoder(nn.Module):
             grid = halved(grid)
         self.squeeze = NormConv(options.widths[-1], options.squeeze)
         n_squeezed = options.squeeze * math.prod(grid)
-        self.project = _linear(n_squeezed, options.embedding)
+        # As published: no linear layer where nothing changes in size; on the way back there is.
+        same = n_squeezed == options.embedding
+        self.project = nn.Identity() if same else nn.Linear(n_squeezed, options.embedding)
 
     def maps(self, volumes: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) to (B, C, X', Y', Z') at the coarsest grid."""
@@ -127,7 +129,7 @@ class VolumeDecoder(nn.Module):
         for _ in options.widths[1:]:
             grids.append(halved(grids[-1]))
         self.coarsest = (options.squeeze, *grids[-1])
-        self.project = _linear(options.embedding, math.prod(self.coarsest))
+        self.project = nn.Linear(options.embedding, math.prod(self.coarsest))
         self.widen = NormConv(options.squeeze, options.widths[-1])
         narrower = list(zip(options.widths[::-1], options.widths[-2::-1], strict=False))
         self.grow = nn.Sequential(
@@ -248,7 +250,10 @@ class TFF(TFFAutoencoder):
 
 
 class TFFLabel(nn.Module):
-    """A linear head on the pooled class token, tanh(W t_0 + b); phase 3."""
+    """A linear head on the pooled class token, tanh(W t_0 + b); phase 3.
+
+    Two classes have one logit, that of the second, as published; more have one each.
+    """
 
     def __init__(self, options: TFFOptions, spec: DataSpec) -> None:
         super().__init__()
@@ -256,20 +261,15 @@ class TFFLabel(nn.Module):
         self.encoder = VolumeEncoder(options, self.grid)
         self.transformer = VolumeTransformer(options)
         self.pool = nn.Linear(options.embedding, options.embedding)
-        self.head = nn.Linear(options.embedding, max(spec.n_classes, 1))
+        self.head = nn.Linear(options.embedding, spec.n_classes if spec.n_classes > 2 else 1)
 
     def forward(self, volumes: Tensor) -> Tensor:
-        """(B, T, 2, X, Y, Z) to (B, K) logits, or (B, 1) where the label is a number."""
+        """(B, T, 2, X, Y, Z) to (B, K) logits; (B, 1) for two classes, or a number."""
         x, y, z = self.grid
         check_shape(volumes, f"B T {N_VIEWS} X Y Z", name="volumes", X=x, Y=y, Z=z)
         vectors = self.encoder(volumes.flatten(0, 1)).reshape(*volumes.shape[:2], -1)
         logits: Tensor = self.head(torch.tanh(self.pool(self.transformer(vectors)[0])))
         return logits
-
-
-def _linear(n_in: int, n_out: int) -> nn.Module:
-    """Return a linear layer, or none where nothing changes in size (as published)."""
-    return nn.Identity() if n_in == n_out else nn.Linear(n_in, n_out)
 
 
 def _grid(spec: DataSpec, name: str) -> tuple[int, ...]:
