@@ -178,6 +178,70 @@ def report(
     _load("runs").report(folders, out)
 
 
+@app.command()
+def predict(
+    folder: RunFolder,
+    film: Annotated[Path, typer.Option("--film", help="The film; nobody need have seen it.")],
+    *,
+    out: Out,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of the person, 3-D or 4-D, or a prepared run's folder; for a film VAE.",
+        ),
+    ] = None,
+    reference_volume: Annotated[
+        int | None, typer.Option(help="Which volume of it, from 0 (the one in the middle).")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Mask of a person that the fit does not know.")
+    ] = None,
+    tr_s: Annotated[
+        float | None, typer.Option(help="TR of the reference in seconds, if its header is wrong.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="The person (sub-30), if the reference does not tell.")
+    ] = None,
+    fold: Annotated[str | None, typer.Option(help="Which fit of a run with several folds.")] = None,
+    volumes: Annotated[
+        int | None, typer.Option(help="Volumes to predict; by default all of the film.")
+    ] = None,
+    film_start_s: Annotated[
+        float, typer.Option(help="Time of the film's first frame after the first volume's onset.")
+    ] = 0.0,
+    samples: Annotated[
+        int, typer.Option(help="Draws to write beside the mean, one file each.")
+    ] = 0,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Write the standard deviation of each voxel too.")
+    ] = False,
+    units: Annotated[
+        str, typer.Option(help="scanner: as the person's images; z: deviations of each voxel.")
+    ] = "scanner",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all, and list what would be written.")
+    ] = False,
+) -> None:
+    """Predict a person's BOLD of a new film, as NIfTI images in BIDS-derivative names."""
+    _load("predicting").predict(
+        folder,
+        out,
+        {
+            "film": film,
+            "subject": subject,
+            "fold": fold,
+            "n_volumes": volumes,
+            "film_start_s": film_start_s,
+            "samples": samples,
+            "spread": spread,
+            "units": units,
+        },
+        {"image": reference, "number": reference_volume, "mask": mask, "tr_s": tr_s},
+        dry_run,
+    )
+
+
 @app.command("import")
 def import_weights(
     origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="Whose weights: vit, vtn, ...")],

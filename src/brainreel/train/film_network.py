@@ -20,7 +20,10 @@ from brainreel.fmri.normalize import Moments
 from brainreel.models.base import ModelConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.shapes import DataSpec
+from brainreel.timebase import exact
 from brainreel.train.begin import NETWORK
+from brainreel.train.film_prediction import Asked, FilmPredictor
+from brainreel.train.film_readout import FilmReadout, person_of
 from brainreel.train.losses import LossName
 from brainreel.train.predictions import Prediction, bold_prediction
 from brainreel.train.stored_backbone import settled_backbone
@@ -97,6 +100,24 @@ class SupervisedConfig(TaskConfig):
                 sides = (series, job.fold, segments, values, measured)
                 predictions.append(bold_prediction(*sides, moments=data.moments[who]))
         return predictions
+
+    def predictor(self, job: Job, state: State, asked: Asked) -> FilmPredictor:
+        """Return what predicts a new film's BOLD of a person with a readout."""
+        data = self.data(job)
+        network = build_network(_model(job), data, job.seed)
+        load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
+        person = person_of(data, _moments(state, data.series.subjects), asked)
+        row = data.spec.subjects.index(person.subject)
+        return FilmPredictor(
+            person,
+            exact(data.spec.tr_s),
+            self.windows,
+            _model(job).senses,
+            network.context_trs,
+            FilmReadout(network.to(predict_device(job.trainer)).eval(), row, person.mask.n_voxels),
+            {"ScaleDescription": f"{person.known_by}."},
+            self.cache,
+        )
 
     def protocol(self) -> dict[str, Any]:
         """Return where the backbone's weights come from."""

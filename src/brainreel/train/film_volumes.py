@@ -16,8 +16,12 @@ from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
 from brainreel.models.film_vae import FilmVAE, FilmVAEConfig
 from brainreel.shapes import DataSpec
+from brainreel.timebase import exact
 from brainreel.train.callbacks import cpu_copy
 from brainreel.train.controls import Control, withhold
+from brainreel.train.film_imagining import FilmImagination, film_reference
+from brainreel.train.film_network import network_state
+from brainreel.train.film_prediction import Asked, FilmPredictor
 from brainreel.train.film_prior import check_film_is_fixed, fit_film_prior
 from brainreel.train.film_vae_task import FilmVAETask, Objective
 from brainreel.train.imagine import Imagination, residual_variance
@@ -26,7 +30,14 @@ from brainreel.train.stored_backbone import check_unseen, load_backbone, settled
 from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import predict_device
 from brainreel.train.volume_objective import VolumeLossConfig
-from brainreel.train.volume_runs import begun_network, kept, restored, train_volumes
+from brainreel.train.volume_runs import (
+    begun_network,
+    built,
+    kept,
+    moments_of,
+    restored,
+    train_volumes,
+)
 
 _RESIDUAL = "residual_variance"
 
@@ -134,6 +145,42 @@ class FilmVolumesConfig(TaskConfig):
         imagined = self._restored(job, data, state)
         withhold(data, _control(control), job.seed)
         return self._predicted(imagined, state)
+
+    def predictor(self, job: Job, state: State, asked: Asked) -> FilmPredictor:
+        """Return what imagines a new film's volumes of the person of a reference.
+
+        Slow changes are not taken out (`high_pass_hz`): that would need the whole film at once.
+        """
+        data = self.data(job)
+        assert isinstance(job.model, FilmVAEConfig)
+        where, residual = f"fold '{job.fold.name}'", state.get(_RESIDUAL)
+        network = built(job, data)
+        load_state(network, network_state(state), where=where)
+        # The data is not set up: the films of the fit are not needed.
+        data.moments = moments_of(state, data.series, where=where)
+        reference, told = film_reference(data, asked)
+        imagination = FilmImagination(
+            network.to(predict_device(job.trainer)).eval(),
+            reference,
+            target=self.loss.target,
+            samples=asked.samples,
+            draws=max(self.samples, 2) if asked.spread else 0,
+            residual=None if residual is None else residual[reference.views.mask.inside],
+            seed=job.seed,
+        )
+        told["HaemodynamicDelay"] = job.model.hrf_delay_s
+        if asked.spread:
+            told["Spread"] = imagination.told()
+        return FilmPredictor(
+            reference.person,
+            exact(data.spec.tr_s),
+            self.windows,
+            job.model.senses,
+            network.context_trs,
+            imagination,
+            told,
+            self.cache,
+        )
 
     def protocol(self) -> dict[str, Any]:
         """Return what a reader of the scores must know."""

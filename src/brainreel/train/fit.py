@@ -63,6 +63,12 @@ class FittedRun:
         wanted = [fold for fold in folds if fold.test or fold.test_trials]
         return self._predicted(wanted, partial(task.predict_control, control=control))
 
+    def job(self, fold: Fold) -> Job:
+        """Return the job that one of its folds was fitted by."""
+        stages = self.config.resolved_stages()
+        place = _place(self.folder, stages, len(stages) - 1)
+        return job_of(stages[-1], self.data, fold, place)
+
     @property
     def _last(self) -> RunConfig:
         return self.config.resolved_stages()[-1]
@@ -70,12 +76,9 @@ class FittedRun:
     def _predicted(
         self, folds: Sequence[Fold], predict: Callable[[Job, State], Sequence[AnyPrediction]]
     ) -> list[AnyPrediction]:
-        stages = self.config.resolved_stages()
-        place = _place(self.folder, stages, len(stages) - 1)
         predictions: list[AnyPrediction] = []
         for fold in folds:
-            job = job_of(self._last, self.data, fold, place)
-            found = predict(job, self.states[fold.name])
+            found = predict(self.job(fold), self.states[fold.name])
             predictions.extend(in_cells(self.data, fold, found))
         return predictions
 

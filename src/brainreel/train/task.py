@@ -18,6 +18,7 @@ from brainreel.errors import DataError
 from brainreel.files import digest_json
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
+from brainreel.train.film_prediction import Asked, FilmPredictor
 from brainreel.train.optim import OptimConfig
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.trainer import TrainerConfig
@@ -96,6 +97,19 @@ class TaskConfig(Config):
     def predict_control(self, job: Job, state: State, control: str) -> Sequence[AnyPrediction]:
         """Predict the test part of the job's fold with something withheld from the model."""
         raise DataError(f"task '{self.name}' has no control '{control}'.")
+
+    def predictor(self, job: Job, state: State, asked: Asked) -> FilmPredictor:
+        """Return what predicts a person's BOLD of a film that nobody was scanned with.
+
+        Raises
+        ------
+        DataError
+            If the task cannot, or what is asked of it is not there.
+        """
+        raise DataError(
+            f"task '{self.name}' cannot predict a new film. Give a run of task film_vae or "
+            "supervised."
+        )
 
     @abstractmethod
     def spec(self, job: Job) -> DataSpec:

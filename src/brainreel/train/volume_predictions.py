@@ -84,10 +84,10 @@ def collect_volumes(
             trs = (counted + batch.start_tr[row]).numpy()
             views, shape = data.volumes.views(recording), data.volumes.data(recording).shape
             kept = values.setdefault(recording, np.zeros(shape, np.float32))
-            kept[trs] = _columns(views, volumes[row, counted], target, spread=False)
+            kept[trs] = voxel_deviations(views, volumes[row, counted], target)
             if deviations is not None:
                 kept = spreads.setdefault(recording, np.zeros(shape, np.float32))
-                kept[trs] = _columns(views, deviations[row, counted], target, spread=True)
+                kept[trs] = voxel_deviations(views, deviations[row, counted], target, spread=True)
     return _cut(values, segments), _cut(spreads, segments)
 
 
@@ -95,8 +95,13 @@ def _cut(whole: Mapping[int, Float32], segments: Sequence[Segment]) -> dict[Segm
     return {s: whole[s.recording][s.start_tr : s.stop_tr] for s in segments if s.recording in whole}
 
 
-def _columns(views: VolumeViews, volumes: Tensor, target: Target, *, spread: bool) -> Float32:
-    """(T, X, Y, Z) to (T, V) in deviations of each voxel."""
+def voxel_deviations(
+    views: VolumeViews, volumes: Tensor, target: Target, *, spread: bool = False
+) -> Float32:
+    """(T, X, Y, Z) volumes on the scale of the target, or their deviations, to (T, V).
+
+    The result is in deviations of each voxel.
+    """
     values = volumes.float().cpu().numpy()
     if target == "voxel":
         return views.voxel_scores(values)

@@ -1,0 +1,77 @@
+"""The command that predicts a new film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from brainreel.cli.console import console, say
+from brainreel.data.reference_images import ReferenceChoice
+from brainreel.errors import ConfigError, did_you_mean
+from brainreel.train.predicted_images import PredictOptions, Units, predict_images
+
+
+def predict(
+    run: Path, out: Path, options: dict[str, Any], reference: dict[str, Any], dry_run: bool
+) -> None:
+    """Predict a film's BOLD into a folder, or say what would be written."""
+    chosen = PredictOptions(
+        **options | {"units": _units(options["units"])}, reference=_reference(reference, options)
+    )
+    with Progress(
+        TextColumn("predict"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("volumes"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=dry_run,
+    ) as bar:
+        task = bar.add_task("predict", total=None)
+        found = predict_images(
+            run,
+            out,
+            chosen,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            dry_run=dry_run,
+        )
+    would = "would be" if dry_run else "are"
+    say(
+        f"{found.n_volumes} volumes of {found.subject}, {found.n_voxels} voxels, a TR of "
+        f"{found.tr_s:g} s, in {found.units}"
+    )
+    say(f"  {found.scale}")
+    say(f"{len(found.files)} {'image' if len(found.files) == 1 else 'images'} {would} in {out}:")
+    for file in found.files:
+        say(f"  {file}")
+
+
+def _units(given: str) -> Units:
+    for known in get_args(Units):
+        if known == given:
+            found: Units = known
+            return found
+    near = did_you_mean(given, get_args(Units))
+    raise ConfigError(f"--units {given}: should be {' or '.join(get_args(Units))}.{near}")
+
+
+def _reference(given: dict[str, Any], options: dict[str, Any]) -> ReferenceChoice | None:
+    """Return the reference; refuse what is said of one that is not there."""
+    if given["image"] is not None:
+        return ReferenceChoice(**given, subject=options["subject"])
+    for name, option in (
+        ("number", "--reference-volume"),
+        ("mask", "--mask"),
+        ("tr_s", "--tr-s"),
+    ):
+        if given[name] is not None:
+            raise ConfigError(f"{option} says something of a reference. Give --reference too.")
+    return None
