@@ -72,8 +72,12 @@ def regions(tmp_path_factory: pytest.TempPathFactory, regions_run: Path) -> Page
 
 def test_the_page_needs_nothing_else(joint: Path, page: Page) -> None:
     text = joint.read_text(encoding="utf-8")
-    assert not page.of("script")
+    assert page.of("script") == [{}]
     assert not page.of("link")
+    assert all(
+        found.startswith("data:image/webp;base64,")
+        for found in re.findall(r"url\((?!#)([^)]{0,40})", text)
+    )
     assert "@import" not in text
     links = re.findall(r"""(?:href|src)=["']([^"']*)""", text)
     assert links

@@ -28,6 +28,7 @@ from brainreel.report.latents import latent_figures
 from brainreel.report.mapviews import BrainView, make_brain_views
 from brainreel.report.runs import Maps, RunRecord
 from brainreel.report.style import Drawing
+from brainreel.report.viewer import Viewer, make_viewer
 from brainreel.report.words import ceiling_words, number
 
 
@@ -49,6 +50,7 @@ class Blocks:
     learning: tuple[Drawing, ...] = field(default=())
     latents: tuple[Drawing, ...] = ()
     latents_caption: str = ""
+    viewer: Viewer | None = None
 
 
 def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
@@ -86,6 +88,7 @@ def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
             for i, (name, figure) in enumerate(learning)
         ),
         *latent_figures(run, prefix),
+        make_viewer(run),
     )
 
 

@@ -145,9 +145,7 @@ def choose_courses(run: RunRecord) -> CourseSet | None:
         return None
     maps = typical_person(run.maps)
     chosen = choose_voxels(maps)
-    source = next(
-        (p for p in run.of_kind("bold") if (p.split, p.subject) == (maps.split, maps.subject)), None
-    )
+    source = run.bold_of(maps)
     if source is None or not chosen:
         return None
     arrays = source.load()

@@ -78,7 +78,12 @@ def latent_figures(run: RunRecord, prefix: str) -> tuple[tuple[Drawing, ...], st
         f"Below: the {min(N_COURSES, len(kl))} that the film moves most, means and one deviation."
     )
     drawings = (
-        Drawing.of(kl_figure(kl, units), alt=f"KL of each unit. {told}", prefix=f"{prefix}u0"),
+        Drawing.of(
+            kl_figure(kl, units),
+            alt=f"KL of each unit. {told}",
+            prefix=f"{prefix}u0",
+            min_px=640,
+        ),
         Drawing.of(
             units_figure(units),
             alt=f"Posterior and prior. {told}",

@@ -18,6 +18,7 @@ from brainreel.report.protocol import Told, tell
 from brainreel.report.runs import RunRecord, read_run
 from brainreel.report.scores import SplitTable, make_tables, meanings
 from brainreel.report.style import PALETTE, ramp_css
+from brainreel.report.viewer import key_css
 from brainreel.report.words import plain_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -79,6 +80,7 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -
         sections=sections,
         comparison=make_comparison([(section.title, section.run.card) for section in sections]),
         css=Markup(_css()),
+        script=Markup(_read("viewer.js")),
         version=_version(records),
     )
     write_text(out, page)
@@ -89,11 +91,15 @@ def _css() -> str:
     def variables(which: int) -> str:
         return "".join(f"--{name}:{pair[which]};" for name, pair in PALETTE.items())
 
-    text = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    text = _read("report.css")
     return (
-        f":root{{{variables(0)}--ramp:{ramp_css()}}}"
+        f":root{{{variables(0)}--ramp:{ramp_css()};--both:{key_css()}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{variables(1)}}}}}\n{text}"
     )
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _version(records: Sequence[RunRecord]) -> str:

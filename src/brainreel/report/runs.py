@@ -122,6 +122,12 @@ class RunRecord:
         """Return the predictions of one kind."""
         return tuple(item for item in self.predictions if item.kind == kind)
 
+    def bold_of(self, maps: Maps) -> Prediction | None:
+        """Return the first predictions of BOLD that some maps speak of."""
+        wanted = (maps.split, maps.subject)
+        found = (item for item in self.of_kind("bold") if (item.split, item.subject) == wanted)
+        return next(found, None)
+
     def find(self, file: Path) -> Path:
         """Return where a file lies that is named from here or from the run folder."""
         return file if file.is_file() else self.folder / file
