@@ -163,6 +163,10 @@ def test_what_is_withheld_takes_the_score_away(card: Scorecard) -> None:
             assert beside.p_values[key] > 0.02
             _, high = beside.intervals[key]
             assert high < card.intervals[key][0]
+            fall = card.scores[key] - beside.scores[key]
+            assert beside.falls[key] == pytest.approx(fall)
+            low, high = beside.intervals[f"{key}|fall"]
+            assert 0 < low < fall < high
         # Training data has no control: nothing can be learned from one.
         assert not any(name.startswith(CELLS[3]) for name in beside.scores)
 
@@ -190,6 +194,11 @@ def test_the_files_of_all_cells_are_there_and_the_card_comes_back(
     assert again.beside["mean_volume"].scores == card.beside["mean_volume"].scores
     assert again.beside["control:film_noise"].p_values == card.beside["control:film_noise"].p_values
     assert again.targets == card.targets
+    one, other = (each.beside["control:film_noise"] for each in (again, card))
+    assert one.falls == other.falls
+    assert one.falls
+    assert not any("coverage" in name or "/" in name for name in one.falls)
+    assert card.falls == card.beside["mean_volume"].falls == {}
 
 
 def test_controls_can_be_left_out(path: Path, tmp_path: Path) -> None:
@@ -213,5 +222,7 @@ def test_ridge_stands_on_the_same_split(path: Path, tmp_path: Path) -> None:
     assert card.scores[f"{CELLS[1]}:spatial_r"] > 0.9
     assert card.protocol["fitted_on_test"] is False
     assert "unseen_people" not in card.protocol
+    told = card.data["tests"][CELLS[1]]
+    assert (told["n_people"], told["n_trs"], told["n_voxels"]) == (4, 320, 32)
     names = {file.name for file in (tmp_path / "run" / "predictions").iterdir()}
     assert {f"maps_{CELLS[1]}_sub-01.npz", f"{CELLS[1]}_sub-01.npz"} & names

@@ -29,9 +29,8 @@ def bold_card(
     prefix
         What the names of all scores begin with, or nothing.
     """
+    people = averaged(scored, groups)
     silent = [who for who, part in scored.items() if _is_silent(part)]
-    people = [who for who in scored if who not in groups]
-    people = [who for who in people if who not in silent] or people or list(scored)
     means = _means([scored[who].scores for who in people])
     singles = {
         f"{name}/{who}": value
@@ -64,6 +63,60 @@ def bold_card(
         targets=card.targets,
         data={"voxels": {f"{prefix}{who}": dict(part.counts) for who, part in scored.items()}},
         notes=tuple(f"{prefix}{who}: {_SILENT}" for who in silent if who not in people),
+    )
+
+
+def averaged(scored: Mapping[str, PersonScores], groups: Sequence[str]) -> list[str]:
+    """Return whom the means are over: nobody silent and no group, where anybody else is there."""
+    people = [who for who in scored if who not in groups]
+    return [who for who in people if not _is_silent(scored[who])] or people or list(scored)
+
+
+def falls_card(
+    scored: Mapping[str, PersonScores],
+    control: Mapping[str, PersonScores],
+    groups: Sequence[str],
+    *,
+    level: float,
+    prefix: str,
+) -> Scorecard:
+    """Return how much lower the scores over people are with a control than without.
+
+    fall = s - s_control, the mean over people; its interval resamples both together, block by
+    block. Scores that are right at one value have none.
+
+    Parameters
+    ----------
+    scored, control
+        Subject to scores, of the run and of the control on the same test.
+    groups, level, prefix
+        As in `bold_card`.
+    """
+    people = averaged(scored, groups)
+    falls = _means(
+        [
+            {
+                name: _fall(value, control[who].scores[name])
+                for name, value in scored[who].scores.items()
+                if name in control[who].scores and np.isnan(value.target)
+            }
+            for who in people
+        ]
+    )
+    card = card_of("", falls, level=level, prefix=prefix)
+    return Scorecard(
+        title="",
+        falls=card.scores,
+        intervals={f"{name}|fall": bounds for name, bounds in card.intervals.items()},
+    )
+
+
+def _fall(value: Measured, control: Measured) -> Measured:
+    paired = len(value.resamples) == len(control.resamples)
+    return Measured(
+        value.value - control.value,
+        value.resamples - control.resamples if paired else np.zeros(0),
+        min(value.n_blocks, control.n_blocks),
     )
 
 

@@ -13,10 +13,11 @@ from brainreel.data.films import FilmsData
 from brainreel.data.samples import Series
 from brainreel.evaluate.beside import CONTROL, systems_beside
 from brainreel.evaluate.bold import PersonScores, score_person
-from brainreel.evaluate.bold_card import bold_card
+from brainreel.evaluate.bold_card import bold_card, falls_card
 from brainreel.evaluate.ceilings import Float64, exact, inter_subject, repeats
 from brainreel.evaluate.latents import score_latents
 from brainreel.evaluate.others import OtherPeople
+from brainreel.evaluate.same_test import facts_of_test
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import read_json, write_aside, write_json
 from brainreel.fmri.store import read_store
@@ -56,9 +57,9 @@ def score_series(
     config, others = run.config, OtherPeople(run.data)
     tests = _tests(run.data, predictions)
     ceilings = {test.name: _ceilings(config, run.data, test.people, others) for test in tests}
-    cards = []
+    cards, known = [], {}
     for test in tests:
-        scored = _scored(config, run.data, test.people, ceilings[test.name])
+        known[test.name] = scored = _scored(config, run.data, test.people, ceilings[test.name])
         for item in test.people:
             _save_maps(home, item, scored[item.subject])
         beside = {
@@ -67,11 +68,14 @@ def score_series(
         }
         card = _card(config, run.data, test.prefix, scored)
         told = score_latents([p for p in predictions if _is_latent(p, test)], test.prefix)
+        told |= {"tests": {test.prefix.removesuffix(":") or "test": facts_of_test(test.people)}}
         cards.append(replace(card, beside=beside, data={**card.data, **told}))
     task = config.resolved_stages()[-1].task
     for control in task.control_names() if config.scoring.controls else ():
         for test in _tests(run.data, run.predict_control(control)):
-            card = _card_beside(config, run.data, test.prefix, test.people, ceilings[test.name])
+            held = _scored(config, run.data, test.people, ceilings[test.name])
+            card = replace(_card(config, run.data, test.prefix, held), data={}, notes=())
+            card = card.joined(_falls(config, run.data, test.prefix, known[test.name], held))
             cards.append(Scorecard("", beside={f"{CONTROL}{control}": card}))
     return cards
 
@@ -113,8 +117,21 @@ def _scored(
 def _card(
     config: RunConfig, series: Series, prefix: str, scored: Mapping[str, PersonScores]
 ) -> Scorecard:
-    groups = [recording.subject for recording in series.recordings if recording.members]
-    return bold_card(scored, groups, level=config.scoring.level, prefix=prefix)
+    return bold_card(scored, _groups(series), level=config.scoring.level, prefix=prefix)
+
+
+def _falls(
+    config: RunConfig,
+    series: Series,
+    prefix: str,
+    scored: Mapping[str, PersonScores],
+    control: Mapping[str, PersonScores],
+) -> Scorecard:
+    return falls_card(scored, control, _groups(series), level=config.scoring.level, prefix=prefix)
+
+
+def _groups(series: Series) -> list[str]:
+    return [recording.subject for recording in series.recordings if recording.members]
 
 
 def _card_beside(

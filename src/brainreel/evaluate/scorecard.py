@@ -39,9 +39,13 @@ class Scorecard:
         `"name|estimator"` to the share of that ceiling.
     targets
         Name to the value that is right, where neither more nor less is better.
+    falls
+        Of a negative control: name to how much lower it is than the run's own score; its interval
+        stands under `"name|fall"`.
     beside
         Name of another system, or of a negative control (`"control:film_noise"`), to its card on
-        the same test; it has scores, intervals, ceilings, p-values, shares and targets alone.
+        the same test; it has scores, intervals, ceilings, p-values, shares, targets and falls
+        alone.
     protocol
         How the numbers were made: split, permutations, n-way, trials, cleaning, stamps.
     data
@@ -60,6 +64,7 @@ class Scorecard:
     baselines: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
+    falls: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, Scorecard] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -87,7 +92,7 @@ class Scorecard:
     def _of(cls, content: Mapping[str, Any]) -> Scorecard:
         names = {item.name for item in fields(cls)}
         known = {"title": ""} | {key: value for key, value in content.items() if key in names}
-        for part in ("scores", "ceilings", "p_values", "baselines", "shares", "targets"):
+        for part in ("scores", "ceilings", "p_values", "baselines", "shares", "targets", "falls"):
             known[part] = {key: _number(value) for key, value in known.get(part, {}).items()}
         known["intervals"] = {
             key: (_number(low), _number(high))
@@ -111,6 +116,7 @@ class Scorecard:
             baselines={**self.baselines, **other.baselines},
             shares={**self.shares, **other.shares},
             targets={**self.targets, **other.targets},
+            falls={**self.falls, **other.falls},
             beside=beside,
         )
 
