@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from brainreel.checkpoints.store import load_run
+from brainreel.checkpoints.store import StoredRun, load_run
 from brainreel.config import Config
-from brainreel.errors import CheckpointError
+from brainreel.errors import CheckpointError, ConfigError
 from brainreel.models.catalog import AnyModel
 from brainreel.shapes import DataSpec
 
@@ -51,7 +51,7 @@ def read_network(folder: Path) -> RunNetwork:
         If it is no run folder, is damaged, or holds the networks of several folds.
     """
     run = load_run(folder)
-    config = _Stored.parse({"model": run.config.get("model")}, where=str(folder)).model
+    config = _model_of(run, folder)
     fits = {name.partition(":")[0] for name in run.state if ":" in name}
     if len(fits) > 1:
         raise CheckpointError(
@@ -63,3 +63,27 @@ def read_network(folder: Path) -> RunNetwork:
         inside = {name.removeprefix(_FIT): value for name, value in inside.items()
                   if name.startswith(_FIT)}  # fmt: skip
     return RunNetwork(config, run.spec, inside)
+
+
+def stored_model(folder: Path) -> AnyModel:
+    """Return the options of the model in a run folder, of the last stage where it has several.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no run folder, or tells no model that this version knows.
+    """
+    try:
+        return _model_of(load_run(folder), folder)
+    except ConfigError as problem:
+        raise CheckpointError(
+            f"{folder}: holds no network that this version knows ({problem}). Import or fit again."
+        ) from problem
+
+
+def _model_of(run: StoredRun, folder: Path) -> AnyModel:
+    told = run.config.get("model")
+    stages = run.config.get("stages") or ()
+    if stages and stages[-1].get("model"):
+        told = stages[-1]["model"]
+    return _Stored.parse({"model": told}, where=str(folder)).model

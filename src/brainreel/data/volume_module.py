@@ -60,6 +60,9 @@ class VolumeModule(ResumableModule):
         What of the film is loaded.
     box
         The part of the grid that volumes show; by default as the config says.
+    own_moments
+        Whether each recording is normalised by moments of its own, those of training too, so that
+        people on both sides of a split are treated alike.
 
     Attributes
     ----------
@@ -91,6 +94,7 @@ class VolumeModule(ResumableModule):
         with_reference: bool = False,
         senses: Collection[Sense] = SEEING,
         box: Box | None = None,
+        own_moments: bool = False,
     ) -> None:
         super().__init__()
         self.series, self.fold, self.config, self.seed = series, fold, config, seed
@@ -99,6 +103,7 @@ class VolumeModule(ResumableModule):
         self.box = box or common_box(series, crop=config.crop is not None)
         self.spec = volume_spec(series, config, self.box, senses if with_film else ())
         self.moments: Mapping[str, VolumeMoments] = {}
+        self.own_moments = own_moments
         self.whose: Mapping[str, str] = {}
         self.given: Mapping[str, Float32] = {}
         self.strips: tuple[FilmStrip, ...] = ()
@@ -108,7 +113,8 @@ class VolumeModule(ResumableModule):
         """Take the moments, and decode the films unless they are in the cache."""
         if hasattr(self, "volumes"):
             return
-        self.moments = self.moments or training_volume_moments(self.series, self.fold.train)
+        if not self.own_moments:
+            self.moments = self.moments or training_volume_moments(self.series, self.fold.train)
         self.volumes = RecordedVolumes(self.series, self.box, self.moments)
         if self.with_film:
             assert self.cache is not None, "films need a cache"

@@ -10,6 +10,7 @@ from brainreel.train.classify import ClassifyConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.film_volumes import FilmVolumesConfig
+from brainreel.train.label import LabelConfig
 from brainreel.train.pictures import PicturesConfig
 from brainreel.train.reconstruct import VolumesConfig
 
@@ -19,6 +20,7 @@ AnyTask = Annotated[
     | SupervisedConfig
     | ClassifyConfig
     | VolumesConfig
-    | FilmVolumesConfig,
+    | FilmVolumesConfig
+    | LabelConfig,
     Field(discriminator="name"),
 ]

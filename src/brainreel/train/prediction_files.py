@@ -15,6 +15,7 @@ from brainreel.files import read_json, require_file, write_aside, write_json
 from brainreel.fmri.bold import VoxelMask
 from brainreel.fmri.normalize import Moments
 from brainreel.train.class_predictions import ClassPrediction
+from brainreel.train.label_predictions import LabelPrediction
 from brainreel.train.latent_predictions import LatentPrediction
 from brainreel.train.predictions import AnyPrediction, PicturePrediction, Prediction
 
@@ -97,6 +98,8 @@ def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
             return PicturePrediction(**arrays)
         if entry["kind"] == ClassPrediction.kind:
             return ClassPrediction.from_arrays(arrays)
+        if entry["kind"] == LabelPrediction.kind:
+            return LabelPrediction.from_arrays(arrays)
         if entry["kind"] == LatentPrediction.kind:
             return LatentPrediction(**arrays)
         for key in ("recordings", "stimuli", "films", "names"):

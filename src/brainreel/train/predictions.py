@@ -15,6 +15,7 @@ from brainreel.fmri.bold import VoxelMask
 from brainreel.fmri.normalize import Moments
 from brainreel.shapes import check_shape
 from brainreel.train.class_predictions import ClassPrediction
+from brainreel.train.label_predictions import LabelPrediction
 from brainreel.train.latent_predictions import LatentPrediction
 
 Float32 = NDArray[np.float32]
@@ -173,7 +174,9 @@ class PicturePrediction:
         return {}
 
 
-AnyPrediction = Prediction | PicturePrediction | ClassPrediction | LatentPrediction
+AnyPrediction = (
+    Prediction | PicturePrediction | ClassPrediction | LatentPrediction | LabelPrediction
+)
 
 
 def bold_prediction(

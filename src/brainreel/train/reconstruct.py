@@ -14,6 +14,7 @@ from brainreel.data.samples import Series
 from brainreel.data.volume_module import VolumeModule
 from brainreel.data.volume_windows import VolumeBatch, VolumeWindowsConfig
 from brainreel.errors import DataError
+from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.learning import LearningTask
 from brainreel.train.losses import SumAndCount
@@ -23,7 +24,13 @@ from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import predict_device
 from brainreel.train.volume_objective import Parts, VolumeLoss, VolumeLossConfig
 from brainreel.train.volume_predictions import predict_volumes
-from brainreel.train.volume_runs import begun_network, kept, restored, train_volumes
+from brainreel.train.volume_runs import (
+    begun_network,
+    kept,
+    restored,
+    settled_volumes,
+    train_volumes,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +48,11 @@ class VolumesConfig(TaskConfig):
     """What reconstructed volumes are held to."""
     start_from: Path | None = None
     """Run folder of an import or a fit of TFF whose weights the training starts from, those that
-    the network has by name."""
+    the network has by name; sizes of the model that are not given are taken from there."""
+
+    def settled(self, model: ModelConfig) -> ModelConfig:
+        """Return the model with the sizes of the weights in `start_from`."""
+        return settled_volumes(model, self.start_from)
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""

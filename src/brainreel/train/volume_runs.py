@@ -9,11 +9,16 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from brainreel.checkpoints.run_network import stored_model
 from brainreel.checkpoints.store import load_state
+from brainreel.config import to_flow
 from brainreel.data.samples import Series
 from brainreel.data.volume_module import VolumeModule
 from brainreel.data.volume_moments import VolumeMoments
+from brainreel.errors import CheckpointError, ConfigError
 from brainreel.files import digest_json
+from brainreel.models.base import ModelConfig
+from brainreel.models.tff import TFFOptions, VolumeOptions
 from brainreel.train.begin import NETWORK, read_start, take_over
 from brainreel.train.film_network import network_state
 from brainreel.train.stored_backbone import check_unseen
@@ -22,6 +27,9 @@ from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
 Begun = dict[str, float]
 
+# Options that change how a network of volumes learns, not what it computes.
+_OF_LEARNING = frozenset({"encoder_dropout", "decoder_dropout", "transformer_dropout"})
+
 
 def begun_network(
     job: Job,
@@ -29,6 +37,7 @@ def begun_network(
     *,
     start_from: Path | None = None,
     begin: Callable[[Any], Mapping[str, float]] | None = None,
+    leave_out: tuple[str, ...] = (),
 ) -> tuple[Any, Begun]:
     """Build the job's network and put in what it begins with.
 
@@ -42,6 +51,8 @@ def begun_network(
         Run folder whose weights are taken over where there is no stage before.
     begin
         What else is put into the fresh network before; returns numbers as below.
+    leave_out
+        Beginnings of names of what is learned anew, not taken from `start_from`.
 
     Returns
     -------
@@ -58,8 +69,48 @@ def begun_network(
     elif start_from is not None:
         check_unseen(start_from, data.series)
         state, _ = read_start(start_from, job.fold.name)
+        state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
         begun |= take_over(network, state, where=str(start_from))
     return network, begun
+
+
+def settled_volumes(model: ModelConfig, folder: Path | None) -> ModelConfig:
+    """Return a model of volumes with the sizes of the weights that it starts from.
+
+    Options that were not given are taken from there; those that change only how a network learns
+    may differ.
+
+    Parameters
+    ----------
+    model
+        The model of a recipe.
+    folder
+        Run folder of an import or a fit; None changes nothing.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds no network of volumes.
+    ConfigError
+        If an option that was given contradicts it.
+    """
+    if folder is None or not isinstance(model, VolumeOptions):
+        return model
+    stored = stored_model(folder)
+    if not isinstance(stored, VolumeOptions):
+        raise CheckpointError(
+            f"{folder}: holds a model '{stored.name}', which is no network of brain volumes. Give "
+            "a run of TFF, or what 'brainreel import tff' made."
+        )
+    own, theirs = model.to_dict(), stored.to_dict()
+    alike = own.keys() & theirs.keys() & TFFOptions.model_fields.keys() - _OF_LEARNING - {"name"}
+    for name in sorted(alike & model.model_fields_set):
+        if own[name] != theirs[name]:
+            raise ConfigError(
+                f"model.{name} is {to_flow(own[name])}, and the weights in {folder} are for "
+                f"{to_flow(theirs[name])}. Leave it out, and it is taken from there."
+            )
+    return type(model).parse(own | {name: theirs[name] for name in alike}, where="model")
 
 
 def train_volumes(
