@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Channels that GroupNorm normalises together, and the slope of LeakyReLU below 0: TFF's.
+from brainreel.layers.norm_conv import SLOPE, add_scaled, fuses, norm_conv
+
+# Channels that GroupNorm normalises together: TFF's.
 CHANNELS_PER_GROUP = 4
-SLOPE = 0.01
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -33,9 +34,9 @@ class NormConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) to (B, C', X, Y, Z)."""
-        convolved: Tensor = self.conv(
-            functional.leaky_relu(self.norm(x), SLOPE, inplace=not self.training)
-        )
+        if fuses(x):
+            return norm_conv(x, self.norm, self.conv)
+        convolved: Tensor = self.conv(functional.leaky_relu(self.norm(x), SLOPE, inplace=True))
         return convolved
 
 
@@ -54,8 +55,13 @@ class ResidualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X, Y, Z) to the same shape."""
-        added: Tensor = self.dropout(self.second(self.first(x)))
-        return x + added
+        added: Tensor = self.second(self.first(x))
+        chance = self.dropout.p
+        if not (self.training and chance and fuses(x)):
+            added = self.dropout(added)
+            return x + added
+        kept = x.new_empty(x.shape[:2]).bernoulli_(1 - chance).div_(1 - chance)
+        return add_scaled(x, added, kept)
 
 
 class Grow(nn.Module):
@@ -69,10 +75,22 @@ class Grow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, X', Y', Z') to (B, C', X, Y, Z)."""
-        grown: Tensor = self.block(
-            functional.interpolate(self.reduce(x), size=self.grid, mode="nearest")
-        )
+        grown: Tensor = self.block(grow_to(self.reduce(x), self.grid))
         return grown
+
+
+def grow_to(x: Tensor, grid: Sequence[int]) -> Tensor:
+    """(B, C, X', Y', Z') to (B, C, X, Y, Z) by nearest neighbours."""
+    if not fuses(x) or tuple(x.shape[2:]) != halved(grid):
+        return functional.interpolate(x, size=tuple(grid), mode="nearest")
+    # Where a grid was halved each voxel is simply said twice: whole runs of memory are copied.
+    x = x.movedim(1, -1)
+    for axis in (3, 2, 1):
+        shape = list(x.shape)
+        shape[axis] *= 2
+        twice = x.unsqueeze(axis + 1).expand(*x.shape[: axis + 1], 2, *x.shape[axis + 1 :])
+        x = twice.reshape(shape).narrow(axis, 0, grid[axis - 1])
+    return x.movedim(-1, 1)
 
 
 def halved(grid: Sequence[int]) -> tuple[int, ...]:

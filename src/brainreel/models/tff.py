@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainreel.errors import DataError
-from brainreel.layers.conv import SLOPE, Grow, NormConv, ResidualConv, conv3, halved
+from brainreel.layers.conv import Grow, NormConv, ResidualConv, conv3, halved
+from brainreel.layers.norm_conv import SLOPE, channels_last
+from brainreel.layers.parts import in_parts
 from brainreel.layers.transformer import BlockOptions, Transformer
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec, check_shape
@@ -36,6 +38,9 @@ class VolumeOptions(ModelConfig):
     """Chance to drop a channel in a block on the way down (published: 0.2, fine-tuning 0.35)."""
     decoder_dropout: float = Field(0.2, ge=0, lt=1)
     """Chance to drop a channel in a block on the way up (published: 0.2, fine-tuning 0)."""
+    recompute: bool = False
+    """Keep no activations of volumes for the backward pass but compute them again: the memory of
+    a few volumes however long the sequence, for a third more time."""
 
 
 class TFFOptions(VolumeOptions):
@@ -106,18 +111,25 @@ class VolumeEncoder(nn.Module):
         # As published: no linear layer where nothing changes in size; on the way back there is.
         same = n_squeezed == options.embedding
         self.project = nn.Identity() if same else nn.Linear(n_squeezed, options.embedding)
+        self.recompute = options.recompute
 
     def maps(self, volumes: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) to (B, C, X', Y', Z') at the coarsest grid."""
-        x: Tensor = self.enter(volumes)
+        x: Tensor = self.enter(channels_last(volumes))
         for number, level in enumerate(self.levels):
             x = level(x if number == 0 else self.halve[number - 1](x))
         return x
 
     def forward(self, volumes: Tensor) -> Tensor:
         """(B, 2, X, Y, Z) to (B, E)."""
-        vectors: Tensor = self.project(self.squeeze(self.maps(volumes)).flatten(1))
+        n_voxels, recompute = math.prod(volumes.shape[2:]), self.recompute and self.training
+        squeezed = in_parts(self._squeezed, volumes, n_voxels=n_voxels, recompute=recompute)
+        vectors: Tensor = self.project(squeezed)
         return vectors
+
+    def _squeezed(self, volumes: Tensor) -> Tensor:
+        squeezed: Tensor = self.squeeze(self.maps(volumes)).flatten(1)
+        return squeezed
 
 
 class VolumeDecoder(nn.Module):
@@ -129,6 +141,7 @@ class VolumeDecoder(nn.Module):
         for _ in options.widths[1:]:
             grids.append(halved(grids[-1]))
         self.coarsest = (options.squeeze, *grids[-1])
+        self.n_voxels = math.prod(grid)
         self.project = nn.Linear(options.embedding, math.prod(self.coarsest))
         self.widen = NormConv(options.squeeze, options.widths[-1])
         narrower = list(zip(options.widths[::-1], options.widths[-2::-1], strict=False))
@@ -140,12 +153,23 @@ class VolumeDecoder(nn.Module):
         )
         self.refine = conv3(options.widths[0], options.widths[0])
         self.leave = nn.Conv3d(options.widths[0], 1, 1)
+        self.recompute = options.recompute
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, E) to (B, 1, X, Y, Z)."""
         squeezed = self.project(vectors).reshape(-1, *self.coarsest)
-        volumes: Tensor = self.leave(self.refine(self.grow(self.widen(squeezed))))
-        return volumes
+        recompute = self.recompute and self.training
+        return in_parts(self._grown, squeezed, n_voxels=self.n_voxels, recompute=recompute)
+
+    def _grown(self, squeezed: Tensor) -> Tensor:
+        # Nothing lies between the last two convolutions: together they are one.
+        leave = self.leave.weight.flatten(1)
+        kernel, bias = self.refine.weight, self.refine.bias
+        assert bias is not None
+        assert self.leave.bias is not None
+        weight = (leave @ kernel.flatten(1)).reshape(1, *kernel.shape[1:])
+        bias = leave @ bias + self.leave.bias
+        return functional.conv3d(self.grow(self.widen(squeezed)), weight, bias, padding=1)
 
 
 class VolumeTransformer(nn.Module):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from brainreel.checkpoints.readers import read_tensors
@@ -17,6 +19,8 @@ from brainreel.train.losses import SumAndCount
 # (channels in, channels out) of VGG16's first four convolutions, and their numbers in it.
 _VGG = ((3, 64), (64, 64), (64, 128), (128, 128))
 _VGG_NUMBERS = (0, 2, 5, 7)
+# Slices that it looks at at once.
+_SLICES = 8
 
 
 def absolute_error(
@@ -128,10 +132,14 @@ class VGGFront(nn.Module):
         """(B, H, W) grey pictures to relu1_2 (B, 64, H, W) and relu2_2 (B, 128, H/2, W/2)."""
         # Grey in three equal channels is one channel under the kernel summed over channels.
         kernel = self.first.weight.sum(1, keepdim=True)
-        x = functional.conv2d(slices.unsqueeze(1), kernel, self.first.bias, padding=1)
-        near = functional.relu(self.second(functional.relu(x)))
-        x = functional.relu(self.third(functional.max_pool2d(near, 2)))
-        return near, functional.relu(self.fourth(x))
+        pictures = slices.unsqueeze(1).to(memory_format=torch.channels_last)
+        # One channel is laid out both ways at once: the first layer has to be told by its kernel.
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        x = functional.conv2d(pictures, kernel, self.first.bias, padding=1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        near = functional.relu(self.second(functional.relu(x, inplace=True)))
+        x = functional.relu(self.third(functional.max_pool2d(near, 2)), inplace=True)
+        return near, functional.relu(self.fourth(x), inplace=True)
 
 
 def perceptual_error(
@@ -148,10 +156,47 @@ def perceptual_error(
     chosen
         (n,) numbers of the slices, counted over B, T, Z in C order.
     """
-    seen = [vgg(_slices(volumes, chosen)) for volumes in (predicted, measured)]
-    error = sum(functional.mse_loss(ours, theirs) for ours, theirs in zip(*seen, strict=True))
+    ours, theirs = _slices(predicted, chosen), _slices(measured, chosen)
     n = torch.tensor(len(chosen), device=predicted.device)
-    return torch.as_tensor(error) * n, n
+    error: Tensor = _Seen.apply(ours, theirs, vgg)  # type: ignore[no-untyped-call]
+    return error, n
+
+
+class _Seen(torch.autograd.Function):
+    """Sum over slices of both mean squared errors, and its gradient at once, a few at a time.
+
+    What VGG16 makes of a slice is a hundred times larger than the slice. As the error is one
+    number, its gradient is known up to a factor before the backward pass begins, so that nothing
+    of it has to be kept until then.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, ours: Tensor, theirs: Tensor, vgg: VGGFront) -> Tensor:
+        total, slopes = ours.new_zeros((), dtype=torch.float32), []
+        for predicted, measured in zip(
+            torch.split(ours, _SLICES), torch.split(theirs, _SLICES), strict=True
+        ):
+            goal = vgg(measured)
+            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
+                part = predicted.detach().requires_grad_(ctx.needs_input_grad[0])
+                error = len(part) * _mean_squared(vgg(part), goal)
+            if ctx.needs_input_grad[0]:
+                slopes.append(torch.autograd.grad(error, part)[0])
+            total = total + error.detach()
+        if slopes:
+            ctx.save_for_backward(torch.cat(slopes))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None, None
+
+
+def _mean_squared(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
+    near, far = (functional.mse_loss(*both) for both in zip(ours, theirs, strict=True))
+    return near + far
 
 
 def draw_slices(shape: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:

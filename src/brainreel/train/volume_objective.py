@@ -106,8 +106,7 @@ class VolumeLoss(nn.Module):
         if not batch.counted.any():
             # Every rank takes part in the backward pass, also with nothing that counts.
             return {name: (predicted.sum() * 0, predicted.new_zeros(())) for name in self.weights}
-        ours = predicted.float()[batch.counted][None]
-        views = batch.views[batch.counted][None]
+        ours, views = _counted(predicted.float(), batch), _counted(batch.views, batch)
         measured, parts = views[:, :, VIEWS[self.config.target]], Parts()
         for name in self.weights:
             if name == "perceptual":
@@ -128,3 +127,10 @@ class VolumeLoss(nn.Module):
             return None
         n_trs = batch.counted.shape[1]
         return batch.inside.unsqueeze(1).expand(-1, n_trs, -1, -1, -1)[batch.counted][None]
+
+
+def _counted(values: Tensor, batch: VolumeBatch) -> Tensor:
+    """(B, T, ...) to the (1, N, ...) of the volumes that count; no copy where all do."""
+    if batch.counted.all():
+        return values.flatten(0, 1)[None]
+    return values[batch.counted][None]
