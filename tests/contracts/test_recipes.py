@@ -20,6 +20,7 @@ from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
 from brainreel.train.recipe import recipe_names
 
+from ..evaluate.test_people_data import store as people_store
 from .labelled_media import LISTS, labelled_recipe, simulated_recipe, write_films
 
 FEW = ("scoring.n_permutations=20", "scoring.n_bootstrap=20")
@@ -89,6 +90,16 @@ def small_cloud(path: Path) -> Path:
     return path
 
 
+def small_people(root: Path) -> list[str]:
+    """Four people of two groups; one of each is tested."""
+    return [
+        f"data.path={people_store(root)}",
+        f"data.participants={root / 'participants.tsv'}",
+        "data.label=group",
+        "data.splits=[{name: given, test_subjects: [sub-03, sub-04]}]",
+    ]
+
+
 SMALL_TFF = "widths: [4, 8], blocks: [1, 1], embedding: 8, heads: 2, layers: 1, hidden: 8"
 TWO_STEPS = "trainer={max_epochs: null, max_steps: 2, progress: false}"
 
@@ -116,6 +127,12 @@ RECIPES: dict[str, Maker] = {
         f"data.path={study.parent / 'store'}",
         *small_stages("tff_autoencoder", "tff"),
         "stages.1.task.windows.window_trs=5",
+    ],
+    "tff_finetune": lambda _, tmp: [
+        *small_people(tmp),
+        *small_stages("tff_autoencoder", "tff", "tff_label"),
+        "stages.1.task.windows.window_trs=5",
+        "task.windows.window_trs=5",
     ],
     "pictures_ridge": lambda study, _: [
         f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
@@ -167,6 +184,10 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
     if name == "tff_pretrain":
         assert "the measured volumes went through the network" in card.protocol["predicted"]
         assert "off: task.loss.vgg" in card.protocol["perceptual loss"]
+    if name == "tff_finetune":
+        assert set(card.scores) == {"balanced_accuracy", "auroc", "accuracy"}
+        assert card.protocol["folds"] == ["given: 2 people train, 2 test"]
+        assert (out / "predictions" / "people_given.tsv").is_file()
     if name == "film_encoding":
         assert (out / "metrics.csv").is_file()
     if name in LISTS:

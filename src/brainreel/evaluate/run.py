@@ -15,11 +15,13 @@ from brainreel.data.labelled_samples import Labelled
 from brainreel.data.samples import Fold, Series, Trials
 from brainreel.errors import DataError
 from brainreel.evaluate.classes import labelled_facts, score_labelled
+from brainreel.evaluate.labels import label_extent, label_facts, score_labels
 from brainreel.evaluate.people import score_series, series_facts
 from brainreel.evaluate.pictures import score_trials, trials_facts
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.simulate.film_set import read_set_truth
 from brainreel.train.fit import PACKAGES, FittedRun, load_fitted
+from brainreel.train.label import LabelConfig
 from brainreel.train.prediction_files import save_predictions
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
@@ -40,11 +42,14 @@ class Kind:
         Data -> what the card says of it.
     unit
         What a fold counts.
+    extent
+        (data, fold) -> how much it trains and tests on, where that is not a number of units.
     """
 
     score: Callable[[FittedRun, Sequence[AnyPrediction], Path], list[Scorecard]]
     facts: Callable[[Any], dict[str, Any]]
     unit: str
+    extent: Callable[[Any, Fold], str] | None = None
 
 
 _KINDS: dict[type[Opened], Kind] = {
@@ -54,9 +59,14 @@ _KINDS: dict[type[Opened], Kind] = {
 }
 
 
-def _kind_of(data: Opened) -> Kind:
-    """Return how data is scored; people with labels are scored as recordings are."""
-    return next(kind for opened, kind in _KINDS.items() if isinstance(data, opened))
+_LABELS = Kind(score_labels, label_facts, "people", label_extent)
+
+
+def _kind_of(run: FittedRun) -> Kind:
+    """Return how a run is scored: people by their label if that was learned, else as recordings."""
+    if isinstance(run.config.resolved_stages()[-1].task, LabelConfig):
+        return _LABELS
+    return next(kind for opened, kind in _KINDS.items() if isinstance(run.data, opened))
 
 
 def check_scoring(config: RunConfig) -> None:
@@ -97,7 +107,7 @@ def evaluate(folder: Path) -> Scorecard:
     predictions = run.predict()
     home = Path(folder) / PREDICTIONS
     save_predictions(home, predictions)
-    cards = _kind_of(run.data).score(run, predictions, home)
+    cards = _kind_of(run).score(run, predictions, home)
     card = _joined(run, cards)
     card.save(Path(folder) / CARD)
     return card
@@ -108,7 +118,7 @@ def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
 
     config = run.config
     last = config.resolved_stages()[-1]
-    facts = _kind_of(run.data).facts(run.data) | {"sources": dict(run.data.sources)}
+    facts = _kind_of(run).facts(run.data) | {"sources": dict(run.data.sources)}
     for part in dict.fromkeys(part for card in cards for part in card.data):
         facts[part] = {k: v for card in cards for k, v in card.data.get(part, {}).items()}
     numbers = reduce(Scorecard.joined, cards, Scorecard(""))
@@ -132,7 +142,7 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         "model": last.model.name,
         **last.task.protocol(),
         "splits": [split.model_dump(mode="json") for split in last.data.splits],
-        "folds": [_extent(fold, _kind_of(run.data).unit) for fold in run.data.folds],
+        "folds": [_extent(fold, run) for fold in run.data.folds],
         **_unseen(run.data),
         "fitted_on_test": _stamp(run.data.folds),
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
@@ -169,8 +179,12 @@ def fitted_on_test(fold: Fold) -> bool:
     return overlaps or not fitted.isdisjoint(fold.test_trials)
 
 
-def _extent(fold: Fold, unit: str) -> str:
+def _extent(fold: Fold, run: FittedRun) -> str:
     """Say in words how much a fold trains and tests on."""
+    kind = _kind_of(run)
+    if kind.extent is not None:
+        return kind.extent(run.data, fold)
+    unit = kind.unit
     if fold.test_trials:
         train, validation, test = map(
             len, (fold.train_trials, fold.validation_trials, fold.test_trials)
