@@ -16,7 +16,7 @@ from brainreel.cli.main import guarded
 from brainreel.errors import DataError
 
 COMMANDS = (
-    "quickstart", "simulate", "prepare", "run", "fit", "evaluate", "report", "describe",
+    "quickstart", "simulate", "prepare", "run", "fit", "evaluate", "report", "predict", "describe",
 )  # fmt: skip
 
 

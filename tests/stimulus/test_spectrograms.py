@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from brainreel.errors import DataError
+from brainreel.stimulus import spectrograms
 from brainreel.stimulus.audio import log_mel, read_sound
 from brainreel.stimulus.spectrograms import SILENCE, store_sound
 
@@ -30,6 +31,26 @@ def write_sound(path: Path, seconds: float = 2.0, hertz: float = 440.0) -> Path:
     return path
 
 
+def write_film(path: Path) -> Path:
+    """Three seconds of black pictures with noise."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as film:
+        pictures = film.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 32
+        pictures.pix_fmt = "yuv420p"
+        sound = film.add_stream("aac", rate=44100, layout="mono")
+        for _ in range(30):
+            black = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            film.mux(pictures.encode(black))
+        film.mux(pictures.encode())
+        noise = rng.normal(0, 0.2, (1, 3 * 44100)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        film.mux(sound.encode(frame))
+        film.mux(sound.encode(None))
+    return path
+
+
 def test_it_is_the_spectrogram_on_the_clock_of_the_film(tmp_path: Path) -> None:
     film = write_sound(tmp_path / "a.wav")
     store = store_sound(film, tmp_path / "out", n_mels=8)
@@ -38,6 +59,23 @@ def test_it_is_the_spectrogram_on_the_clock_of_the_film(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.steps, expected)
     np.testing.assert_allclose(store.steps[:90], SILENCE, rtol=1e-6)
     assert store.steps[110:].max() > 0
+
+
+@pytest.mark.parametrize("end", ["wav", "mp4"])
+@pytest.mark.parametrize("block_s", ["0.37", "0.5", "2.5"])
+def test_a_long_film_is_heard_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, block_s: str
+) -> None:
+    film = write_sound(tmp_path / "a.wav", seconds=3.003, hertz=1234.5)
+    if end == "mp4":
+        film = write_film(tmp_path / "a.mp4")
+    whole = store_sound(film, tmp_path / "whole", n_mels=8)
+    monkeypatch.setattr(spectrograms, "_BLOCK_S", Fraction(block_s))
+    pieces = store_sound(film, tmp_path / "pieces", n_mels=8)
+    n = min(len(whole.steps), len(pieces.steps))
+    assert abs(len(whole.steps) - len(pieces.steps)) <= (0 if end == "wav" else 30)
+    np.testing.assert_allclose(pieces.steps[:n], whole.steps[:n], atol=2e-4)
+    assert np.abs(np.diff(whole.steps[:n], axis=0)).max() > 0.1
 
 
 def test_it_is_made_once_and_anew_for_another_film_or_option(tmp_path: Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from brainreel.errors import DataError
 from brainreel.shapes import check_shape
 from brainreel.stimulus.film import FilmInfo, open_film, probe_film, sound_stream
+from brainreel.stimulus.sound_tracks import TrackSpan, decode_mono, decoded_pieces, jump
 from brainreel.timebase import Seconds, exact, samples_between
 
 Float32 = NDArray[np.float32]
@@ -23,11 +21,7 @@ Float64 = NDArray[np.float64]
 MEL_FLOOR = 1e-10
 """Least power of a mel band, which silence gets."""
 
-# Time stamps of compressed sound are rounded to the container's tick; less than this is no gap.
-_GAP_S = 0.010
 _FRAMES_AT_ONCE = 4096
-# Coded sound leans on what came before; a decoder is in step again well within this time.
-_PREROLL_S = Fraction(1)
 
 
 def read_sound(
@@ -79,9 +73,9 @@ def read_sound(
     with open_film(info.path) as container:
         stream = sound_stream(container, info.path)
         rate = int(stream.codec_context.sample_rate)
-        around = _Around(rate, sample_rate_hz, first, None if wanted is None else wanted.stop)
-        jumped = _jump(container, stream, around.start, rate, info.start_s)
-        sound = _decode_mono(container, stream, rate, info.start_s, around, jumped=jumped)
+        around = TrackSpan(rate, sample_rate_hz, first, None if wanted is None else wanted.stop)
+        jumped = jump(container, stream, around.start, rate, info.start_s)
+        sound = decode_mono(container, stream, rate, info.start_s, around, jumped=jumped)
     if not sound.size and wanted is None:
         raise DataError(f"{path}: its sound has zero length. Export the film again.")
     resampled = around.resampled(sound)
@@ -90,72 +84,45 @@ def read_sound(
     return np.pad(resampled, (0, len(wanted) - len(resampled)))
 
 
-class _Around:
-    """The samples of a track [start, stop) that samples [first, last) of its resampled form need.
+def iter_sound(
+    info: FilmInfo, sample_rate_hz: int, spans: Iterable[tuple[int, int]]
+) -> Iterator[Float32]:
+    """Yield samples [first, last) of `read_sound`, span after span, decoding the sound once.
 
-    The start is a whole number of periods of the two rates, so that the filter meets the samples
-    in the phase in which it would meet those of the whole track.
+    Only what a span needs is held.
+
+    Parameters
+    ----------
+    info
+        The film.
+    sample_rate_hz
+        Sampling rate of the result.
+    spans
+        In order: neither first nor last falls. After the sound's end a span is silent.
+
+    Raises
+    ------
+    DataError
+        If there is no sound, or the file is damaged.
     """
-
-    def __init__(self, rate: int, new_rate: int, first: int, last: int | None) -> None:
-        ratio = Fraction(new_rate, rate)
-        self.up, self.down = ratio.numerator, ratio.denominator
-        # Half the taps of resample_poly's filter, in samples of the track.
-        reach = 0 if self.up == self.down else math.ceil(10 * max(self.up, self.down) / self.up)
-        periods = max(0, first // self.up - math.ceil(reach / self.down))
-        self.start = periods * self.down
-        self.stop = None if last is None else math.ceil(last / ratio) + reach + 1
-        self.skipped = first - periods * self.up
-        self.length = None if last is None else last - first
-
-    def resampled(self, sound: Float32) -> Float32:
-        """Return the wanted samples from those around them."""
-        if self.up != self.down:
-            sound = resample_poly(sound, self.up, self.down) if sound.size else sound
-        stop = None if self.length is None else self.skipped + self.length
-        return np.asarray(sound[self.skipped : stop], np.float32)
-
-
-def _jump(container: Any, stream: Any, sample: int, rate: int, start_s: Fraction) -> bool:
-    """Go to shortly before a sample, where the file's stamps count samples; else stay."""
-    before = Fraction(sample, rate) - _PREROLL_S
-    exact_stamps = stream.time_base == Fraction(1, rate) and "mp4" in container.format.name
-    if before <= _PREROLL_S or not exact_stamps:
-        return False
-    container.seek(math.floor((before + start_s) / stream.time_base), stream=stream)
-    return True
-
-
-def _decode_mono(
-    container: Any, stream: Any, rate: int, start_s: Fraction, around: _Around, *, jumped: bool
-) -> Float32:
-    """Join the decoded pieces around a span where their time stamps say."""
-    to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-    pieces: list[Float32] = []
-    length, begun = 0, 0
-    for frame in container.decode(stream):
-        for part in to_float.resample(frame):
-            piece = np.asarray(part.to_ndarray().mean(axis=0), np.float32)
-            place = length
-            if part.pts is not None:
-                place = round((part.pts * part.time_base - start_s) * rate)
-            if jumped:
-                length, begun, jumped = place, place, False
-            if place < 0 or abs(place - length) > _GAP_S * rate:
-                if place > length:
-                    pieces.append(np.zeros(place - length, np.float32))
-                    length = place
-                piece = piece[length - place :]
-            pieces.append(piece)
-            length += len(piece)
-            if length <= around.start:
-                pieces, begun = [], length
-        if around.stop is not None and length >= around.stop:
-            break
-    if not pieces:
-        return np.empty(0, np.float32)
-    stop = None if around.stop is None else around.stop - begun
-    return np.concatenate(pieces)[around.start - begun : stop]
+    with open_film(info.path) as container:
+        stream = sound_stream(container, info.path)
+        rate = int(stream.codec_context.sample_rate)
+        pieces = decoded_pieces(container, stream, rate, info.start_s, jumped=False)
+        held, begun = np.empty(0, np.float32), 0
+        for first, last in spans:
+            around = TrackSpan(rate, sample_rate_hz, first, last)
+            assert around.stop is not None
+            coming = [held]
+            missing = around.stop - begun - len(held)
+            while missing > 0 and (found := next(pieces, None)) is not None:
+                coming.append(found[1])
+                missing -= len(found[1])
+            held = np.concatenate(coming)
+            passed = min(around.start - begun, len(held))
+            held, begun = held[passed:], begun + passed
+            part = around.resampled(held[: around.stop - begun])
+            yield np.pad(part, (0, last - first - len(part)))
 
 
 def hertz_to_mel(hertz: Float64) -> Float64:

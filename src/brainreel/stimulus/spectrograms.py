@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.files import digest_json, fingerprint, read_json, write_aside, write_json
-from brainreel.stimulus.audio import MEL_FLOOR, log_mel, read_sound
-from brainreel.stimulus.film import probe_film
+from brainreel.stimulus.audio import MEL_FLOOR, iter_sound, log_mel, read_sound
+from brainreel.stimulus.film import FilmInfo, probe_film
 from brainreel.timebase import Seconds, exact
 
 Float32 = NDArray[np.float32]
@@ -23,6 +24,8 @@ SILENCE = np.float32(math.log(MEL_FLOOR))
 """Log-mel energy of silence, and of what lies before and after a film."""
 
 _STORE_LAYOUT = 1
+# Longer films are heard in pieces of this length, so that memory does not grow with them.
+_BLOCK_S = Fraction(300)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +108,53 @@ def store_sound(
     stem = f"{info.path.stem}_mel-{digest_json(manifest)[:8]}"
     array, told = Path(out) / f"{stem}.npy", Path(out) / f"{stem}.json"
     if not (array.is_file() and told.is_file() and read_json(told) == manifest):
-        sound = read_sound(info.path, sample_rate_hz)
-        values = log_mel(sound, sample_rate_hz, n_mels, window_s, hop_s)
-        with write_aside(array) as aside:
-            np.save(aside, values)
+        mel = _Mel(info, n_mels, sample_rate_hz, window_s, hop)
+        with write_aside(array) as aside, aside.open("wb") as stream:
+            if info.duration_s <= _BLOCK_S:
+                np.save(stream, mel.whole())
+            else:
+                _write_blocks(stream, mel)
         write_json(told, manifest)
     return SoundStore(array, np.load(array, mmap_mode="r", allow_pickle=False), hop)
+
+
+@dataclass(frozen=True)
+class _Mel:
+    """How a film's spectrogram is made."""
+
+    info: FilmInfo
+    n_mels: int
+    rate: int
+    window_s: float
+    hop_s: Fraction
+
+    @property
+    def n_steps(self) -> int:
+        """Steps up to the film's end."""
+        return math.ceil(self.info.duration_s / self.hop_s)
+
+    def whole(self) -> Float32:
+        """Return all steps of the sound."""
+        return self._log_mel(read_sound(self.info.path, self.rate, info=self.info))
+
+    def parts(self, n_steps: int) -> Iterator[Float32]:
+        """Yield the steps, so many at once, as `whole` has them."""
+        # The window of a step reaches beyond it on both sides.
+        reach, hop = math.ceil(exact(self.window_s) / self.hop_s), int(self.hop_s * self.rate)
+        starts = range(0, self.n_steps, n_steps)
+        firsts = [max(0, start - reach) for start in starts]
+        stops = [min(start + n_steps, self.n_steps) for start in starts]
+        spans = [(a * hop, (b + reach) * hop) for a, b in zip(firsts, stops, strict=True)]
+        sounds = iter_sound(self.info, self.rate, spans)
+        for start, first, stop, sound in zip(starts, firsts, stops, sounds, strict=True):
+            yield self._log_mel(sound)[start - first : stop - first]
+
+    def _log_mel(self, sound: Float32) -> Float32:
+        return log_mel(sound, self.rate, self.n_mels, self.window_s, float(self.hop_s))
+
+
+def _write_blocks(stream: IO[bytes], mel: _Mel) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (mel.n_steps, mel.n_mels)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    for part in mel.parts(max(1, math.floor(_BLOCK_S / mel.hop_s))):
+        stream.write(np.ascontiguousarray(part, "<f4").data)
