@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from brainreel.evaluate.scorecard import Scorecard
@@ -73,15 +74,15 @@ def test_a_run_stands_over_its_baselines_and_controls_cell_by_cell() -> None:
     first, second = table.groups
     assert (first.title, first.stamp) == ("unseen person, unseen film part", "")
     assert (second.title, second.stamp) == ("seen person, seen film part", "training data")
-    names = ["This run", "Mean volume", "Other people", "Noise for the film"]
+    names = ["This run", "Mean volume", "Other people"]
     assert [line.name for line in first.lines] == names
-    assert [line.kind for line in first.lines] == ["run", "system", "system", "control"]
-    assert [line.name for line in second.lines] == names[:3]
+    assert [line.kind for line in first.lines] == ["run", "system", "system"]
+    assert [line.name for line in second.lines] == names
     found = rows(table, 0)
     assert found["This run"] == ["0.400", "0.200", "80\u00a0%", "0.400", "0.400", "0.850", "0.970"]
     assert found["Mean volume"][:2] == ["0.000", "0.000"]
     assert found["Mean volume"][4:6] == ["–", "–"]
-    assert first.lines[0].entries[0].under == "0.300 to 0.500 · p 0.010"
+    assert first.lines[0].entries[0].under == "0.300 to 0.500 · p\u00a00.010"
     assert {name for name, _ in table.meanings} == set(names[1:])
 
 
@@ -90,12 +91,48 @@ def test_runs_meet_on_the_cells_that_they_share() -> None:
     ridge = ridge.joined(Scorecard("", beside={"mean_volume": numbers(0.0, cells=(KNOWN,))}))
     table = make_comparison([("VAE", card_of_cells()), ("Ridge", ridge)])
     assert table is not None
-    assert list(rows(table, 0)) == ["VAE", "Mean volume", "Other people", "Noise for the film"]
+    assert list(rows(table, 0)) == ["VAE", "Mean volume", "Other people"]
     assert list(rows(table, 1)) == ["VAE", "Ridge", "Mean volume", "Other people"]
+
+
+def of_test(card: Scorecard, digest: str, n_trs: int = 40) -> Scorecard:
+    told = {"n_people": 2, "n_trs": n_trs, "n_voxels": 100, "digest": digest}
+    return replace(card, data={"tests": {KNOWN: told}})
+
+
+def test_runs_of_another_test_stand_apart() -> None:
+    """The same name of a split does not make the same test."""
+    one, two, other = (
+        of_test(numbers(r, cells=(KNOWN,)), digest, n_trs)
+        for r, digest, n_trs in ((0.3, "x", 40), (0.4, "x", 40), (0.9, "y", 12))
+    )
+    table = make_comparison([("One", one), ("Other", other), ("Two", two)])
+    assert table is not None
+    assert [list(rows(table, i)) for i in range(2)] == [["One", "Two"], ["Other"]]
+    assert table.groups[0].stamp == "not the same test data: 40 TRs, 100 voxels of 2 people"
+    assert table.groups[1].stamp == "not the same test data: 12 TRs, 100 voxels of 2 people"
+    table = make_comparison([("One", one), ("Old", numbers(0.2, cells=(KNOWN,)))])
+    assert table is not None
+    assert table.groups[1].stamp == "it is not known whether these are the same test data"
+    table = make_comparison([("One", one), ("Two", two)])
+    assert table is not None
+    assert [group.stamp for group in table.groups] == [""]
+
+
+def test_voxels_chosen_by_another_ceiling_are_told() -> None:
+    exact = replace(numbers(0.3), shares={f"{NEW}:r_reliable|exact": 0.5})
+    table = make_comparison([("A", exact), ("B", numbers(0.3))])
+    assert table is not None
+    (note,) = table.notes
+    assert note.endswith("it is not the same ceiling: A, exact; B, other people.")
+    table = make_comparison([("A", exact), ("B", exact)])
+    assert table is not None
+    assert table.notes == ()
 
 
 def test_nothing_beside_is_no_table() -> None:
     assert make_comparison([("a", numbers(0.4))]) is None
+    assert make_comparison([("a", numbers(0.4)), ("b", numbers(0.4))]) is not None
     assert make_comparison([("a", Scorecard("", scores={"ssim": 0.4}))]) is None
     plain = Scorecard("", scores={"r_median": 0.4}, beside={"mean_volume": Scorecard("")})
     assert make_comparison([("a", plain)]) is not None

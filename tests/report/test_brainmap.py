@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +18,7 @@ from brainreel.report.brainmap import (
     surface_values,
     volume_image,
 )
-from brainreel.report.mapviews import make_brain_views
+from brainreel.report.mapviews import make_brain_views, slices_figure
 from brainreel.report.runs import Maps
 
 
@@ -135,3 +136,39 @@ def test_a_surface_is_drawn_from_outside_and_inside(mask: VoxelMask) -> None:
     assert len(figure.axes) == 2
     assert all(part.get_rasterized() for axes in figure.axes for part in axes.collections)
     assert figure.axes[0].azim != figure.axes[1].azim
+
+
+def test_the_predicted_deviation_is_drawn_in_slices(tmp_path: Path) -> None:
+    inside = np.random.default_rng(0).random((6, 7, 5)) < 0.6
+    affine = np.diag([3.0, 3, 3, 1])
+    file = tmp_path / "mask.nii.gz"
+    nib.save(nib.Nifti1Image(inside.astype(np.uint8), affine), file)
+    place = VoxelMask(inside, affine)
+    rng = np.random.default_rng(1)
+    r = rng.uniform(0, 1, place.n_voxels)
+    spreads = [rng.uniform(0.5, 1.5, place.n_voxels) for _ in range(2)]
+    people = [
+        Maps("", f"sub-0{i}", r, mask=file, space="T1w", spread=spread)
+        for i, spread in enumerate(spreads)
+    ]
+    views, caption, _ = make_brain_views(people, "p", 1.0)
+    view = views[-1]
+    mean = np.mean(spreads, axis=0)
+    assert view.title == "Predicted deviation, mean over 2 people"
+    ends = [f"{end:.3f}" for end in np.percentile(mean, [2, 98])]
+    assert [view.key_start, view.key_end] == [ends[0], f"{ends[1]} SD"]
+    assert "The predicted deviation is the mean over the test" in caption
+    (axes,) = slices_figure(mean, place, 0.5, 1.5).axes
+    shown = axes.images[0].get_array()
+    assert axes.images[0].get_clim() == (0.5, 1.5)
+    volume = np.full(inside.shape, np.nan)
+    volume[inside] = mean
+    found = np.ma.filled(shown, np.nan)
+    for level in range(5):
+        # Two clear columns lie between slices of six.
+        part = found[:, 8 * level : 8 * level + 6]
+        for x in range(6):
+            for y in range(7):
+                assert part[6 - y, x] == pytest.approx(volume[x, y, level], nan_ok=True)
+    without = [replace(people[0], spread=None), people[1]]
+    assert len(make_brain_views(without, "p", 1.0)[0]) == len(views) - 1

@@ -1,9 +1,10 @@
-"""One table of several systems on the same tests: runs, baselines, negative controls."""
+"""One table of several systems on the same tests: runs and baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from brainreel.evaluate.beside import CONTROL
 from brainreel.evaluate.scorecard import Scorecard
@@ -56,6 +57,7 @@ class Comparison:
 
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def meanings(self) -> tuple[tuple[str, str], ...]:
@@ -75,26 +77,36 @@ def make_comparison(cards: Sequence[tuple[str, Scorecard]]) -> Comparison | None
 
     Returns
     -------
-    None where there is nothing beside the runs.
+    None where there is nothing beside a run. Runs that have a test of the same name, and not the
+    same people, moments or voxels in it, stand in groups of their own; controls stand with their
+    run.
     """
     cards = [(name, card) for name, card in cards if any(map(_is_of_bold, card.scores))]
-    if not any(card.beside for _, card in cards):
+    systems = [name for _, card in cards for name in card.beside if not name.startswith(CONTROL)]
+    if not systems and len(cards) < 2:
         return None
-    splits = dict.fromkeys(split for _, card in cards for split in _splits(card))
-    columns = _columns([card for _, card in cards])
-    groups = [_group(split, cards, columns) for split in splits]
-    return Comparison(tuple(_head(column) for column in columns), tuple(groups))
+    columns = columns_of([card for _, card in cards])
+    groups = []
+    for split in dict.fromkeys(split for _, card in cards for split in splits_of(card)):
+        runs = [(name, card) for name, card in cards if split in splits_of(card)]
+        groups += _groups(split, runs, columns)
+    return Comparison(
+        tuple(head_of(column) for column in columns), tuple(groups), _other_voxels(cards)
+    )
 
 
 def _is_of_bold(key: str) -> bool:
     return ScoreName.parse(key).metric == "r_median"
 
 
-def _splits(card: Scorecard) -> list[str]:
-    return [ScoreName.parse(key).split for key in card.scores if _is_of_bold(key)]
+def splits_of(card: Scorecard) -> list[str]:
+    """Return the tests of a card that have scores of BOLD."""
+    return list(
+        dict.fromkeys(ScoreName.parse(key).split for key in filter(_is_of_bold, card.scores))
+    )
 
 
-def _columns(cards: Sequence[Scorecard]) -> list[str]:
+def columns_of(cards: Sequence[Scorecard]) -> list[str]:
     """Return the metrics, and `metric|estimator` for shares of ceilings, in the table's order."""
     names = [ScoreName.parse(key) for card in cards for key in card.scores]
     known = {name.metric: name for name in names if not name.person}
@@ -111,52 +123,91 @@ def _columns(cards: Sequence[Scorecard]) -> list[str]:
     ]
 
 
-def _head(column: str) -> str:
+def head_of(column: str) -> str:
+    """Return what a column of `columns_of` is called."""
     metric, bar, estimator = column.partition("|")
     if bar:
         return f"Share of ceiling, {ceiling_words(estimator)[0]}"
     return ScoreName.parse(metric).short
 
 
-def _group(split: str, cards: Sequence[tuple[str, Scorecard]], columns: Sequence[str]) -> Group:
-    runs = [(name, card) for name, card in cards if split in _splits(card)]
-    fitted = any(split in _fitted(card.protocol) for _, card in runs)
+def _groups(
+    split: str, runs: Sequence[tuple[str, Scorecard]], columns: Sequence[str]
+) -> list[Group]:
+    """Return a group for all runs of the very same test: one, or several of the same name."""
+    by_test: dict[str, list[tuple[str, Scorecard]]] = {}
+    for name, card in runs:
+        by_test.setdefault(_test(card, split).get("digest", ""), []).append((name, card))
+    apart = len(by_test) > 1
+    return [_group(split, found, columns, apart=apart) for found in by_test.values()]
+
+
+def _test(card: Scorecard, split: str) -> Mapping[str, Any]:
+    found = card.data.get("tests", {}).get(split or "test", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _group(
+    split: str, runs: Sequence[tuple[str, Scorecard]], columns: Sequence[str], *, apart: bool
+) -> Group:
+    fitted = any(split in fitted_splits(card.protocol) for _, card in runs)
+    stamps = ["training data"] if fitted else []
+    if apart:
+        stamps.append(_extent(_test(runs[0][1], split)))
     lines = [_line(name, "", "run", card, split, columns) for name, card in runs]
     systems = dict.fromkeys(name for _, card in runs for name in card.beside)
-    for system in sorted(systems, key=lambda name: name.startswith(CONTROL)):
-        for beside in _beside(system, runs, split):
-            kind = "control" if system.startswith(CONTROL) else "system"
-            lines.append(_line(*system_words(system), kind, beside, split, columns))
-    return Group(split_words(split), "training data" if fitted else "", tuple(lines))
+    for system in systems:
+        found = [card.beside[system] for _, card in runs if system in card.beside]
+        known = [card for card in found if split in splits_of(card)]
+        if known and not system.startswith(CONTROL):
+            lines.append(_line(*system_words(system), "system", known[0], split, columns))
+    return Group(split_words(split), ", ".join(stamps), tuple(lines))
 
 
-def _fitted(protocol: Mapping[str, object]) -> Sequence[str]:
+def _extent(test: Mapping[str, Any]) -> str:
+    """Say what a test holds that has the name of another."""
+    if not test:
+        return "it is not known whether these are the same test data"
+    people = "1 person" if test["n_people"] == 1 else f"{test['n_people']} people"
+    return f"not the same test data: {test['n_trs']} TRs, {test['n_voxels']} voxels of {people}"
+
+
+def _other_voxels(cards: Sequence[tuple[str, Scorecard]]) -> tuple[str, ...]:
+    """Say whose reliable voxels were chosen by another ceiling than the first run's."""
+    first = {name: next(iter(_estimators(card)), "") for name, card in cards}
+    if len(set(first.values())) < 2:
+        return ()
+    told = "; ".join(
+        f"{name}, {ceiling_words(one)[0] if one else 'none'}" for name, one in first.items()
+    )
+    return (
+        f"Voxels with a ceiling are not the same ones, for it is not the same ceiling: {told}.",
+    )
+
+
+def _estimators(card: Scorecard) -> list[str]:
+    return [key.partition("|")[2] for key in card.shares if "/" not in key]
+
+
+def fitted_splits(protocol: Mapping[str, object]) -> Sequence[str]:
+    """Return the tests that are training data."""
     found = protocol.get("fitted_on_test")
     return [str(name) for name in found] if isinstance(found, list | tuple) else []
-
-
-def _beside(system: str, runs: Sequence[tuple[str, Scorecard]], split: str) -> Iterator[Scorecard]:
-    """Yield the cards of a system: a control's of every run, any other's of the first."""
-    found = [
-        card.beside[system]
-        for _, card in runs
-        if system in card.beside and split in _splits(card.beside[system])
-    ]
-    yield from found if system.startswith(CONTROL) else found[:1]
 
 
 def _line(
     name: str, meaning: str, kind: str, card: Scorecard, split: str, columns: Sequence[str]
 ) -> Line:
     prefix = f"{split}:" if split else ""
-    return Line(name, meaning, kind, tuple(_entry(card, f"{prefix}{key}") for key in columns))
+    return Line(name, meaning, kind, tuple(entry_of(card, f"{prefix}{key}") for key in columns))
 
 
-def _entry(card: Scorecard, key: str) -> Entry:
+def entry_of(card: Scorecard, key: str) -> Entry:
+    """Return a score or a share of a card, with interval and p."""
     if "|" in key:
         return Entry(percent(card.shares.get(key)))
     value, p = card.scores.get(key), p_value(card.p_values.get(key))
     told = interval(card.intervals.get(key))
     if key in card.p_values:
-        told = f"{told} · p {p}" if told else f"p {p}"
+        told = f"{told} · p\u00a0{p}" if told else f"p\u00a0{p}"
     return Entry(number(value), told)

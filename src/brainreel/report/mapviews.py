@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError
@@ -17,22 +18,30 @@ from brainreel.report.brainmap import glass_brain, in_mni, surface_figure, surfa
 from brainreel.report.courses import alike, first_ceiling, typical_person
 from brainreel.report.figures import nan_mean
 from brainreel.report.runs import Maps
-from brainreel.report.style import Drawing
+from brainreel.report.slices import axial_slices, sliced
+from brainreel.report.style import Drawing, canvas, drawing, ramp
 from brainreel.report.words import ceiling_words, number
 
 Values = NDArray[np.float64]
 
 MAX_PEOPLE_MAPS = 4
+N_SLICES = 9
+_WIDTH = 1040.0
+_SPREAD_TOLD = (
+    " The predicted deviation is the mean over the test, in axial slices from below to above, left "
+    "on the left, in units of the training part's deviation."
+)
 CEILING_FLOOR = 0.1  # below it the share of the ceiling is a division of noise by noise
 
 
 @dataclass(frozen=True)
 class BrainView:
-    """One map: title, drawings two by two, and the number at the key's end."""
+    """One map: title, drawings two by two, and the numbers at the key's ends."""
 
     title: str
     views: tuple[Drawing, ...]
     key_end: str
+    key_start: str = "0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +58,8 @@ class MeanMaps:
         (V,) mean share of the ceiling, or None without ceilings.
     estimator
         Which ceiling.
+    spread
+        (V,) mean predicted deviation, or None.
     """
 
     whose: str
@@ -56,6 +67,7 @@ class MeanMaps:
     r: Values
     share: Values | None
     estimator: str
+    spread: Values | None = None
 
 
 def mean_maps(maps: Sequence[Maps]) -> MeanMaps | None:
@@ -69,7 +81,9 @@ def mean_maps(maps: Sequence[Maps]) -> MeanMaps | None:
     whose = placed[0].subject if len(placed) == 1 else f"mean over {len(placed)} people"
     share, estimator = _mean_share(placed)
     r = nan_mean(np.stack([item.r for item in placed]))
-    return MeanMaps(whose, _mask_of(placed[0]), r, share, estimator)
+    spreads = [item.spread for item in placed if item.spread is not None]
+    spread = nan_mean(np.stack(spreads)) if len(spreads) == len(placed) else None
+    return MeanMaps(whose, _mask_of(placed[0]), r, share, estimator, spread)
 
 
 def make_brain_views(
@@ -91,6 +105,8 @@ def make_brain_views(
         title = f"Share of the ceiling ({ceiling_words(mean.estimator)[0]}), {mean.whose}"
         share = _view(title, mean.share, mean.mask, f"{prefix}s", 1.0, "100 %", surface=True)
         views.append(share)
+    if mean.spread is not None:
+        views.append(_spread_view(mean, mean.spread, prefix))
     people = []
     if len(maps) > 1:
         for i, item in enumerate(maps[:MAX_PEOPLE_MAPS]):
@@ -98,7 +114,10 @@ def make_brain_views(
             figure = glass_brain(item.r, _mask_of(item), "xz", vmax=r_max, size_px=(500, 190))
             drawing = Drawing.of(figure, alt=f"Glass brain. {title}", prefix=f"{prefix}p{i}")
             people.append(BrainView(title, (drawing,), key_end))
-    return tuple(views), _maps_caption(mean.mask, not bare), tuple(people)
+    caption = _maps_caption(mean.mask, not bare)
+    if mean.spread is not None:
+        caption += _SPREAD_TOLD
+    return tuple(views), caption, tuple(people)
 
 
 def _mask_of(item: Maps) -> VoxelMask:
@@ -156,6 +175,28 @@ def _view(
         alt = f"Inflated cortex, {side} side from outside and inside. {told}"
         drawings.append(Drawing.of(figure, alt=alt, prefix=prefix + side))
     return BrainView(title, tuple(drawings), key_end)
+
+
+def _spread_view(mean: MeanMaps, spread: Values, prefix: str) -> BrainView:
+    """Draw slices, for the largest value along a line of sight would hide where it is sure."""
+    low, high = np.nanpercentile(spread, [2, 98])
+    title = f"Predicted deviation, {mean.whose}"
+    told = f"{title}: median {number(median_of(spread).value)}. Axial slices from below to above."
+    figure = slices_figure(spread, mean.mask, float(low), float(high))
+    drawn = Drawing.of(figure, alt=told, prefix=f"{prefix}d")
+    return BrainView(title, (drawn,), f"{number(float(high))} SD", number(float(low)))
+
+
+def slices_figure(values: Values, mask: VoxelMask, low: float, high: float) -> Figure:
+    """Draw (V,) values in axial slices, from the first colour at `low` to the last at `high`."""
+    picture = sliced(values, axial_slices(mask, N_SLICES))
+    with drawing():
+        figure = canvas(_WIDTH, _WIDTH * picture.shape[0] / picture.shape[1])
+        axes = figure.add_axes((0, 0, 1, 1))
+        top = high if high > low else low + 1
+        axes.imshow(picture, cmap=ramp(), vmin=low, vmax=top, interpolation="none", aspect="auto")
+        axes.axis("off")
+    return figure
 
 
 def _same_place(one: VoxelMask, other: VoxelMask) -> bool:

@@ -14,6 +14,7 @@ from brainreel.errors import DataError
 from brainreel.files import write_text
 from brainreel.report.beside import Comparison, make_comparison
 from brainreel.report.blocks import Blocks, common_r_max, make_blocks
+from brainreel.report.cells import Grid, Withheld, make_grids, make_withheld
 from brainreel.report.protocol import Told, tell
 from brainreel.report.runs import RunRecord, read_run
 from brainreel.report.scores import SplitTable, make_tables, meanings
@@ -35,6 +36,8 @@ class Section:
     tables: tuple[SplitTable, ...]
     meanings: tuple[tuple[str, str], ...]
     comparison: Comparison | None
+    grids: tuple[Grid, ...]
+    withheld: Withheld | None
     blocks: Blocks
     command: str
     sources: tuple[tuple[str, str], ...]
@@ -118,6 +121,8 @@ def _section(run: RunRecord, i: int, r_max: float) -> Section:
         tables=tables,
         meanings=meanings(tables),
         comparison=make_comparison([("This run", run.card)]),
+        grids=make_grids(run.card),
+        withheld=make_withheld(run.card),
         blocks=make_blocks(run, f"r{i + 1}", r_max),
         command=f"brainreel run {shlex.quote(str(run.folder / 'config.yaml'))} "
         f"--out {shlex.quote(str(run.folder) + '-again')}",

@@ -80,6 +80,8 @@ class Maps:
         Estimator to (V,) ceiling of r.
     names
         (V,) the region of each voxel, or the name of each region; empty if unnamed.
+    spread
+        (V,) mean predicted standard deviation, or None.
     """
 
     split: str
@@ -90,6 +92,7 @@ class Maps:
     names: tuple[str, ...] = ()
     mask: Path | None = None
     space: str = ""
+    spread: Values | None = None
 
     @property
     def regional(self) -> bool:
@@ -231,6 +234,7 @@ def _read_maps(predictions: tuple[Prediction, ...]) -> tuple[Maps, ...]:
             names=tuple(str(name) for name in arrays.get("names", ())),
             mask=item.mask,
             space=item.space,
+            spread=arrays["spread"].astype(np.float64) if "spread" in arrays else None,
         )
     return tuple(found.values())
 

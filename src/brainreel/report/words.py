@@ -227,14 +227,31 @@ class ScoreName:
         return bool(_LOWER_IS_BETTER.search(self.metric))
 
 
+@dataclass(frozen=True)
+class CellName:
+    """The name of a cell taken apart: `label_seen_person-unseen_film`."""
+
+    label: str
+    seen_person: bool
+    seen_film: bool
+
+
+def cell_of(split: str) -> CellName | None:
+    """Take the name of a cell apart; None for that of any other split."""
+    found = re.search(r"(un)?seen_person-(un)?seen_film$", split)
+    if found is None:
+        return None
+    return CellName(split[: found.start()].rstrip("_"), found[1] is None, found[2] is None)
+
+
 def split_words(split: str) -> str:
     """Return the name of a split; that of a cell in words: `unseen person, seen film part`."""
-    cell = re.search(r"((?:un)?seen)_person-((?:un)?seen)_film$", split)
+    cell = cell_of(split)
     if cell is None:
         return split
-    words = f"{cell[1]} person, {cell[2]} film part"
-    label = split[: cell.start()].rstrip("_")
-    return f"{label}: {words}" if label else words
+    person, film = ("seen" if seen else "unseen" for seen in (cell.seen_person, cell.seen_film))
+    words = f"{person} person, {film} film part"
+    return f"{cell.label}: {words}" if cell.label else words
 
 
 def system_words(name: str) -> tuple[str, str]:
