@@ -26,6 +26,7 @@ from brainreel.report.figures import (
 from brainreel.report.gallery import Gallery, make_galleries
 from brainreel.report.latents import latent_figures
 from brainreel.report.mapviews import BrainView, make_brain_views
+from brainreel.report.people import PeopleFigures, make_people_figures
 from brainreel.report.runs import Maps, RunRecord
 from brainreel.report.style import Drawing
 from brainreel.report.viewer import Viewer, make_viewer
@@ -51,6 +52,7 @@ class Blocks:
     latents: tuple[Drawing, ...] = ()
     latents_caption: str = ""
     viewer: Viewer | None = None
+    people: PeopleFigures | None = None
 
 
 def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
@@ -89,6 +91,7 @@ def make_blocks(run: RunRecord, prefix: str, r_max: float) -> Blocks:
         ),
         *latent_figures(run, prefix),
         make_viewer(run),
+        make_people_figures(run, prefix),
     )
 
 

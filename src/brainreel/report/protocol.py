@@ -46,8 +46,8 @@ def tell(card: Scorecard, *, kind: str = "bold") -> Told:
     card
         Any part of its protocol may be missing; what is not known here is listed as a fact.
     kind
-        Kind of the predictions: `"bold"`, `"pictures"` or `"classes"`; only those of BOLD have
-        surrogates and resamples of time.
+        Kind of the predictions: `"bold"`, `"pictures"`, `"classes"` or `"labels"`; only those of
+        BOLD have surrogates and resamples of time.
     """
     rest = dict(card.protocol)
     question = str(rest.pop("question", "") or "")
@@ -101,6 +101,8 @@ def _split(split: Mapping[str, Any]) -> str:
         return f"Tested on {n} contiguous blocks, each predicted from the others{apart}."
     if name == "given" and split.get("n_train"):
         return f"Tested on all trials after the first {split['n_train']}, which train."
+    if name == "given" and split.get("test_subjects"):
+        return f"Tested on people by name: {plain_value(split['test_subjects'])}."
     if name == "given":
         return "Tested on what the data set names as its test part."
     if name == "stratified":
@@ -117,8 +119,9 @@ def _split(split: Mapping[str, Any]) -> str:
 _SHUFFLED = {
     "pictures": "in which reconstructions are paired with other pictures",
     "classes": "in which items are given each other's classes",
+    "labels": "in which people are given each other's labels",
 }
-_RESAMPLED = {"pictures": "pictures", "classes": "items"}
+_RESAMPLED = {"pictures": "pictures", "classes": "items", "labels": "people"}
 
 
 def _scoring(scoring: Mapping[str, Any], *, kind: str, ceilings: bool) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from brainreel.report.label_words import LABEL_METRICS
+
 NONE = "–"  # what is not defined, in a table
 
 # From the estimator that says most about what could be reached to the one that says least.
@@ -41,6 +43,7 @@ _CEILINGS["inter_subject"] = _CEILINGS["leave_one_out"]
 
 # First match wins: pattern of the metric, its words, what it means.
 _METRICS: tuple[tuple[str, str, str], ...] = (
+    *LABEL_METRICS,
     (
         r"r2_reliable",
         "R², voxels with a ceiling",
@@ -169,7 +172,7 @@ _SYSTEMS = {
     ),
 }
 _UNITS = (("tr s", "TR, s"), ("s", "s"), ("hz", "Hz"), ("trs", "TRs"), ("mm", "mm"))
-_LOWER_IS_BETTER = re.compile(r"mse|loss|distance|fid")
+_LOWER_IS_BETTER = re.compile(r"mse|\bmae\b|loss|distance|fid")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainreel.data.volume_windows import VolumeBatch
-from brainreel.layers.conv import SLOPE
+from brainreel.layers.norm_conv import SLOPE
 from brainreel.train.learning import LearningTask
 from brainreel.train.losses import SumAndCount
 from brainreel.train.optim import OptimConfig
