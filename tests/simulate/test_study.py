@@ -152,7 +152,7 @@ def test_a_failure_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "write_run", full)
+    monkeypatch.setattr(module, "scan", full)
     small = toy.model_copy(update={"n_subjects": 1, "n_films": 1})
     with pytest.raises(OutputError, match="No space left on device"):
         simulate_study(tmp_path / "study", small)

@@ -65,6 +65,24 @@ def simulate(
         float | None,
         typer.Option(help="Length of a film in seconds (180 in a study, 1 in pairs, 2 in motion)."),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Sizes of a study that the options below may change. small; full: volumes of "
+            "40 x 64 x 64 at a TR of 0.608 s and one film of 389.728 s at 25 Hz, no pictures."
+        ),
+    ] = None,
+    voxel_size_mm: Annotated[
+        int | None, typer.Option(help="Edge of a voxel in a study (10 mm).")
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(help="Voxels of a volume in a study, such as 40x64x64; just around the brain"),
+    ] = None,
+    tr_s: Annotated[float | None, typer.Option(help="TR of a study in seconds (1.5).")] = None,
+    frame_rate_hz: Annotated[
+        float | None, typer.Option(help="Film frames per second in a study (12.5).")
+    ] = None,
     train: Annotated[int | None, typer.Option(help="Short films to learn from.")] = None,
     validation: Annotated[int | None, typer.Option(help="Short films to validate.")] = None,
     test: Annotated[int | None, typer.Option(help="Short films to score.")] = None,
@@ -74,7 +92,15 @@ def simulate(
         out,
         what,
         seed,
-        {"subjects": subjects, "films": films},
+        {
+            "subjects": subjects,
+            "films": films,
+            "size": size,
+            "voxel_size_mm": voxel_size_mm,
+            "grid": grid,
+            "tr_s": tr_s,
+            "frame_rate_hz": frame_rate_hz,
+        },
         {"train": train, "validation": validation, "test": test},
         film_duration_s,
     )

@@ -19,14 +19,29 @@ from brainreel.simulate.study import StudyConfig, simulate_study
 from brainreel.simulate.truth import StudyTruth
 
 KINDS = ("study", "pairs", "motion")
-_STUDY_FILM_S = 180.0
+# What `--size` stands for; every option beside it has the last word.
+_SIZES: Mapping[str, Mapping[str, Any]] = {
+    "small": {"film_duration_s": 180.0},
+    "full": {
+        "n_films": 1,
+        "film_duration_s": 389.728,
+        "film_start_s": 0.0,
+        "frame_rate_hz": 25.0,
+        "tr_s": 0.608,
+        "voxel_size_mm": 4,
+        "grid": (40, 64, 64),
+        "n_train_pictures": 0,
+        "n_test_pictures": 0,
+    },
+}
+_COUNTS = {"subjects": "n_subjects", "films": "n_films"}
 
 
 def simulate(
     out: Path,
     what: str,
     seed: int,
-    study: Mapping[str, int | None],
+    study: Mapping[str, int | float | str | None],
     parts: Mapping[str, int | None],
     film_duration_s: float | None,
 ) -> None:
@@ -45,18 +60,33 @@ def simulate(
 
 
 def _simulate_study(
-    out: Path, seed: int, sizes: Mapping[str, int | None], film_duration_s: float | None
+    out: Path,
+    seed: int,
+    options: Mapping[str, int | float | str | None],
+    film_duration_s: float | None,
 ) -> None:
-    given = {
-        "seed": seed,
-        "film_duration_s": _STUDY_FILM_S if film_duration_s is None else film_duration_s,
-        **{f"n_{name}": value for name, value in sizes.items() if value is not None},
-    }
-    config = StudyConfig.parse(given, where="simulate")
+    given: dict[str, Any] = {**options, "film_duration_s": film_duration_s}
+    size = given.pop("size") or "small"
+    if size not in _SIZES:
+        raise ConfigError(
+            f"--size {size}: should be {' or '.join(_SIZES)}.{did_you_mean(size, _SIZES)}"
+        )
+    if given["grid"] is not None:
+        given["grid"] = _sides(given["grid"])
+    chosen = {_COUNTS.get(k, k): value for k, value in given.items() if value is not None}
+    config = StudyConfig.parse({**_SIZES[size], **chosen, "seed": seed}, where="simulate")
     truth = simulate_with_bar(out, config)
     say(f"{len(truth.labels)} runs of {config.n_subjects} people in {out}")
     hint = f"Next: brainreel prepare {out} --out STORE clean.confounds=[motion:basic]"
     say(hint)
+
+
+def _sides(grid: str) -> tuple[int, ...]:
+    """Read 40x64x64."""
+    sides = grid.replace(" ", "").split("x")
+    if len(sides) != 3 or not all(side.isascii() and side.isdigit() for side in sides):
+        raise ConfigError(f"--grid {grid}: should be three numbers of voxels, such as 40x64x64.")
+    return tuple(int(side) for side in sides)
 
 
 def _simulate_set(

@@ -22,7 +22,7 @@ _LEVEL = 1  # float noise hardly shrinks further, and takes five times as long
 
 
 class ImageSeries:
-    """A float32 NIfTI file, 0 outside the mask; `write` appends volumes.
+    """A NIfTI file, float32 or another type, 0 outside the mask; `write` appends volumes.
 
     NIfTI stores x fastest and time slowest, so volumes follow each other in the file.
 
@@ -37,6 +37,10 @@ class ImageSeries:
         Volumes that will be written, for the header.
     tr_s
         Repetition time in seconds.
+    dtype
+        Type of a voxel on disk.
+    space
+        What the mask's affine leads to, as NIfTI names it: "aligned" to another image, or "mni".
 
     Raises
     ------
@@ -44,8 +48,17 @@ class ImageSeries:
         If NIfTI cannot hold so many volumes, or another number is written.
     """
 
-    def __init__(self, path: Path, mask: VoxelMask, n_volumes: int, tr_s: Seconds) -> None:
-        self.path, self.mask = Path(path), mask
+    def __init__(
+        self,
+        path: Path,
+        mask: VoxelMask,
+        n_volumes: int,
+        tr_s: Seconds,
+        *,
+        dtype: str = "<f4",
+        space: str = "aligned",
+    ) -> None:
+        self.path, self.mask, self.dtype = Path(path), mask, np.dtype(dtype)
         self.n_volumes, self.n_written = n_volumes, 0
         header = nib.Nifti1Header(endianness="<")
         try:
@@ -55,9 +68,9 @@ class ImageSeries:
                 f"{self.path.name}: {n_volumes} volumes do not fit in a NIfTI file, which holds "
                 "32767 along an axis. Predict fewer (--volumes), or cut the film."
             ) from problem
-        header.set_data_dtype(np.float32)
-        header.set_sform(mask.affine, code="aligned")
-        header.set_qform(mask.affine, code="unknown")
+        header.set_data_dtype(self.dtype)
+        header.set_sform(mask.affine, code=space)
+        header.set_qform(mask.affine, code="unknown" if space == "aligned" else space)
         header.set_xyzt_units("mm", "sec")
         header["pixdim"][4] = float(exact(tr_s))
         header["vox_offset"] = _OFFSET
@@ -74,7 +87,7 @@ class ImageSeries:
         """Append (T, V) values."""
         check_shape(values, "T V", name=self.path.name, V=self.mask.n_voxels)
         for row in values:
-            volume = self.mask.unmask(np.asarray(row, "<f4"))
+            volume = self.mask.unmask(np.asarray(row, self.dtype))
             self._file.write(volume.tobytes(order="F"))
         self.n_written += len(values)
 

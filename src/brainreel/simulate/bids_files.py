@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from brainreel.files import write_aside, write_json, write_text
 from brainreel.fmri.bold import VoxelMask
+from brainreel.fmri.image_series import ImageSeries
 
 BIDS_VERSION = "1.10.0"
 _LICENSE = "CC0"
@@ -112,20 +115,11 @@ def bold_sidecar(task: Task, tr_s: float) -> dict[str, Any]:
     }
 
 
-def write_run(
-    root: Path,
-    *,
-    subject: str,
-    entities: str,
-    task: Task,
-    bold: NDArray[np.floating],
-    mask: VoxelMask,
-    tr_s: float,
-    events: pd.DataFrame,
-    confounds: pd.DataFrame,
-    confounds_sidecar: Mapping[str, Any],
-) -> None:
-    """Write one run, raw and preprocessed, as 16-bit NIfTI.
+@contextmanager
+def run_images(
+    root: Path, subject: str, entities: str, mask: VoxelMask, n_trs: int, tr_s: float
+) -> Iterator[ImageSeries]:
+    """Write the image of a run volume by volume, raw and preprocessed alike, as 16-bit NIfTI.
 
     Parameters
     ----------
@@ -133,45 +127,58 @@ def write_run(
         The BIDS folder.
     subject, entities
         Such as "sub-01", and "task-film_run-1".
-    task, tr_s
-        For the sidecar.
-    bold
-        (T, V) signal in scanner units, rounded here to whole numbers; 0 outside the mask.
     mask
         Where the voxels lie.
-    events, confounds, confounds_sidecar
-        The tables.
+    n_trs, tr_s
+        Number of volumes, and seconds between them.
     """
-    raw = root / subject / "func"
-    derived = root / "derivatives" / "fmriprep" / subject / "func"
-    stem = f"{subject}_{entities}"
-    volumes = np.moveaxis(mask.unmask(np.rint(bold)), 0, -1).astype(np.int16)
-    write_image(raw / f"{stem}_bold.nii.gz", volumes, mask, tr_s)
-    write_table(raw / f"{stem}_events.tsv", events)
-    spaced = f"{stem}_space-{mask.space}"
-    write_image(derived / f"{spaced}_desc-preproc_bold.nii.gz", volumes, mask, tr_s)
-    sidecar = bold_sidecar(task, tr_s) | {"SkullStripped": True, "SliceTimingCorrected": False}
-    write_json(derived / f"{spaced}_desc-preproc_bold.json", sidecar)
-    inside = mask.inside.astype(np.uint8)
-    write_image(derived / f"{spaced}_desc-brain_mask.nii.gz", inside, mask)
-    write_json(derived / f"{spaced}_desc-brain_mask.json", {"Type": "Brain"})
-    write_table(derived / f"{stem}_desc-confounds_timeseries.tsv", confounds)
-    write_json(derived / f"{stem}_desc-confounds_timeseries.json", dict(confounds_sidecar))
+    raw, derived = run_stems(root, subject, entities)
+    space = f"_space-{mask.space}_desc-preproc_bold.nii.gz"
+    with write_aside(raw.with_name(f"{raw.name}_bold.nii.gz")) as aside:
+        with ImageSeries(aside, mask, n_trs, tr_s, dtype="<i2", space="mni") as image:
+            yield image
+        with write_aside(derived.with_name(derived.name + space)) as copied:
+            shutil.copyfile(aside, copied)
 
 
-def write_image(
-    path: Path,
-    values: NDArray[np.int16] | NDArray[np.uint8],
+def run_stems(root: Path, subject: str, entities: str) -> tuple[Path, Path]:
+    """Return where the files of a run begin: raw, and preprocessed."""
+    derived = root / "derivatives" / "fmriprep"
+    raw, made = (folder / subject / "func" / f"{subject}_{entities}" for folder in (root, derived))
+    return raw, made
+
+
+def write_run_tables(
+    root: Path,
+    subject: str,
+    entities: str,
+    task: Task,
     mask: VoxelMask,
-    tr_s: float | None = None,
+    tr_s: float,
+    events: pd.DataFrame,
+    confounds: pd.DataFrame,
+    confounds_sidecar: Mapping[str, Any],
 ) -> None:
-    """Write a NIfTI image in the template's space; `tr_s` makes its fourth axis time."""
+    """Write all of a run but its image: events, confounds, sidecars, mask."""
+    raw, derived = run_stems(root, subject, entities)
+    write_table(raw.with_name(f"{raw.name}_events.tsv"), events)
+    folder, stem = derived.parent, derived.name
+    spaced = f"{stem}_space-{mask.space}"
+    sidecar = bold_sidecar(task, tr_s) | {"SkullStripped": True, "SliceTimingCorrected": False}
+    write_json(folder / f"{spaced}_desc-preproc_bold.json", sidecar)
+    inside = mask.inside.astype(np.uint8)
+    write_image(folder / f"{spaced}_desc-brain_mask.nii.gz", inside, mask)
+    write_json(folder / f"{spaced}_desc-brain_mask.json", {"Type": "Brain"})
+    write_table(folder / f"{stem}_desc-confounds_timeseries.tsv", confounds)
+    write_json(folder / f"{stem}_desc-confounds_timeseries.json", dict(confounds_sidecar))
+
+
+def write_image(path: Path, values: NDArray[np.int16] | NDArray[np.uint8], mask: VoxelMask) -> None:
+    """Write a NIfTI volume in the template's space."""
     image = nibabel.Nifti1Image(values, mask.affine)
     image.set_sform(mask.affine, code="mni")
     image.set_qform(mask.affine, code="mni")
     image.header.set_xyzt_units("mm", "sec")
-    if tr_s is not None:
-        image.header["pixdim"][4] = tr_s
     with write_aside(path) as aside:
         nibabel.save(image, aside)
 

@@ -57,18 +57,28 @@ class Brain:
         return np.isin(self.regions, VISUAL_REGIONS)
 
 
-def make_brain(voxel_size_mm: int) -> Brain:
+def make_brain(voxel_size_mm: int, grid: tuple[int, int, int] | None = None) -> Brain:
     """Make the brain mask at a voxel size, and place the regions as compact blobs.
 
     Each region takes, in both hemispheres, the free voxels nearest to its middle.
 
+    Parameters
+    ----------
+    voxel_size_mm
+        Edge of a voxel in millimetres.
+    grid
+        (X, Y, Z) voxels of a volume, the brain in the middle; None for a margin of one voxel.
+
     Raises
     ------
     DataError
-        If the voxels are so large that a region would be empty.
+        If the voxels are so large that a region would be empty, or so small that the brain does
+        not fit in the grid.
     """
     image = load_mni152_brain_mask(resolution=voxel_size_mm)
     inside, affine = _cropped(np.asarray(image.dataobj) > 0, np.asarray(image.affine))
+    if grid is not None:
+        inside, affine = _placed(inside, affine, grid, voxel_size_mm)
     mask = VoxelMask(inside, affine, SPACE)
     indices = np.argwhere(inside)
     place_mm = indices @ affine[:3, :3].T + affine[:3, 3]
@@ -98,3 +108,24 @@ def _cropped(
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ low
     return cut, moved
+
+
+def _placed(
+    inside: NDArray[np.bool_],
+    affine: NDArray[np.float64],
+    grid: tuple[int, int, int],
+    voxel_size_mm: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Put the brain in the middle of a larger grid."""
+    free = np.array(grid) - inside.shape
+    if free.min() < 0:
+        raise DataError(
+            f"a brain of {' x '.join(map(str, inside.shape))} voxels of {voxel_size_mm} mm does "
+            f"not fit in {' x '.join(map(str, grid))}. Give a larger grid, or larger voxels."
+        )
+    low = free // 2
+    placed = np.zeros(grid, dtype=bool)
+    placed[tuple(slice(at, at + n) for at, n in zip(low, inside.shape, strict=True))] = inside
+    moved = affine.copy()
+    moved[:3, 3] -= affine[:3, :3] @ low
+    return placed, moved

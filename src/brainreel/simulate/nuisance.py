@@ -63,7 +63,7 @@ def draw_nuisance(
 
 
 def confounds_table(
-    nuisance: Nuisance, bold: NDArray[np.floating], inner: NDArray[np.bool_]
+    nuisance: Nuisance, global_signal: NDArray[np.floating], inner: NDArray[np.floating]
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Return the confounds of one run and their sidecar, with the columns that fMRIPrep writes.
 
@@ -71,10 +71,10 @@ def confounds_table(
     ----------
     nuisance
         The run's motion.
-    bold
-        (T, V) measured signal.
+    global_signal
+        (T,) mean of the measured signal over the brain.
     inner
-        (V,) the untuned voxels that stand for white matter and ventricles.
+        (T, I) measured signal of untuned voxels that stand for white matter and ventricles.
     """
     table: dict[str, Float] = {}
     for name, moved in zip(MOTION_NAMES, nuisance.motion.T, strict=True):
@@ -83,9 +83,9 @@ def confounds_table(
         table[f"{name}_power2"], table[f"{name}_derivative1_power2"] = moved**2, change**2
     steps = np.abs(np.diff(nuisance.motion, axis=0)) * ([1.0] * 3 + [_HEAD_RADIUS_MM] * 3)
     table["framewise_displacement"] = np.concatenate([[np.nan], steps.sum(axis=1)])
-    table["global_signal"] = bold.mean(axis=1)
-    table["white_matter"] = bold[:, inner].mean(axis=1)
-    centred = bold[:, inner] - bold[:, inner].mean(axis=0)
+    table["global_signal"] = global_signal.astype(np.float64)
+    table["white_matter"] = inner.mean(axis=1)
+    centred = inner - inner.mean(axis=0)
     left, size, _ = np.linalg.svd(centred, full_matrices=False)
     share = size**2 / np.sum(size**2)
     sidecar: dict[str, object] = {}

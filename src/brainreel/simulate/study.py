@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,12 @@ from brainreel.config import Config
 from brainreel.files import new_folder, write_aside, write_json
 from brainreel.simulate.bids_files import (
     TASKS,
-    Task,
     write_image,
-    write_run,
     write_study_files,
     write_table,
 )
 from brainreel.simulate.brain import REGION_NAMES, Brain, make_brain
 from brainreel.simulate.film import FilmTracks, render_film
-from brainreel.simulate.nuisance import confounds_table, draw_nuisance
 from brainreel.simulate.pictures import (
     KINDS,
     PictureTrials,
@@ -33,10 +32,10 @@ from brainreel.simulate.pictures import (
     draw_pictures,
     write_png,
 )
+from brainreel.simulate.scan import Scanner, Session, scan, write_arrays
 from brainreel.simulate.subject import (
     STEP_S,
     Subject,
-    ar1_noise,
     blood_response,
     draw_subject,
     film_signals,
@@ -44,6 +43,7 @@ from brainreel.simulate.subject import (
     scaled,
 )
 from brainreel.simulate.truth import TRUTH_FOLDER, StudyTruth
+from brainreel.timebase import exact
 
 Float = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -68,6 +68,8 @@ class StudyConfig(Config):
     """Repetition time in seconds."""
     voxel_size_mm: int = Field(10, ge=4, le=30)
     """Edge of a voxel in millimetres: 10 mm leave about 1900 in the brain."""
+    grid: tuple[int, int, int] | None = None
+    """Voxels of a volume along each side, the brain in the middle; none: just around the brain."""
     frame_size: tuple[int, int] = (96, 128)
     """Height and width of a film frame in pixels, both even."""
     frame_rate_hz: float = Field(12.5, gt=0)
@@ -131,7 +133,7 @@ def simulate_study(
     n_pictures = config.n_train_pictures + config.n_test_pictures
     n_steps = config.n_films + config.n_subjects + 1
     with write_aside(Path(out)) as root:
-        brain = make_brain(config.voxel_size_mm)
+        brain = make_brain(config.voxel_size_mm, config.grid)
         people = _draw_people(config, brain)
         write_study_files(root, [person.subject.name for person in people], config.tr_s)
         _write_regions(root, brain)
@@ -172,7 +174,7 @@ def _make_film(root: Path, config: StudyConfig, film: int) -> FilmTracks:
         sample_rate_hz=config.sample_rate_hz,
     )
     kept = {key: value for key, value in vars(tracks).items() if isinstance(value, np.ndarray)}
-    _write_arrays(root / TRUTH_FOLDER / f"{name}_tracks.npz", kept)
+    write_arrays(root / TRUTH_FOLDER / f"{name}_tracks.npz", kept)
     return tracks
 
 
@@ -196,11 +198,20 @@ def _write_regions(root: Path, brain: Brain) -> None:
     write_table(folder / f"space-{brain.mask.space}_dseg.tsv", table)
 
 
+def _scanner(root: Path, config: StudyConfig, brain: Brain) -> Scanner:
+    return Scanner(root, brain, config.tr_s, config.drift, config.motion)
+
+
+def _n_trs(stop_s: Fraction, config: StudyConfig) -> int:
+    """Volumes until a scan time, by exact fractions: 389.728 s are 641 of 0.608 s."""
+    return math.ceil(stop_s / exact(config.tr_s))
+
+
 def _scan_films(
     root: Path, config: StudyConfig, brain: Brain, person: _Person, neural: list[Float]
 ) -> list[str]:
     """Scan a person in every film; return the labels of the runs."""
-    n_trs = int(np.ceil((config.film_start_s + config.film_duration_s) / config.tr_s))
+    n_trs = _n_trs(exact(config.film_start_s) + exact(config.film_duration_s), config)
     responses = [
         blood_response(track, config.film_start_s, config.tr_s, n_trs, person.subject)
         for track in neural
@@ -216,7 +227,8 @@ def _scan_films(
             }
         )
         entities = f"task-film_run-{number}"
-        labels.append(_scan(root, config, brain, person, TASKS[0], entities, signal, events))
+        session = Session(TASKS[0], entities, n_trs, signal, events)
+        labels.append(scan(_scanner(root, config, brain), person.subject, session, person.rng))
     return labels
 
 
@@ -235,14 +247,19 @@ def _scan_pictures(
     trials = answer_pictures(pictures, fields, config.picture_ceiling, person.rng)
     _write_trials(root, config, subject.name, trials, pictures, kinds, seeing)
     last_s = config.film_start_s + n_pictures * config.picture_gap_s
-    n_trs = int(np.ceil((last_s + _TAIL_S) / config.tr_s))
+    n_trs = _n_trs(exact(last_s + _TAIL_S), config)
     neural = np.zeros((round(n_pictures * config.picture_gap_s / STEP_S), len(seeing)))
     onsets_s = np.arange(n_pictures) * config.picture_gap_s
     for onset, answer in zip(np.rint(onsets_s / STEP_S).astype(int), trials.signal, strict=True):
         neural[onset : onset + round(_PICTURE_SHOWN_S / STEP_S)] = answer
     seen = blood_response(neural, config.film_start_s, config.tr_s, n_trs, subject)
-    signal = np.zeros((n_trs, brain.mask.n_voxels))
-    signal[:, seeing] = seen * (subject.amplitude[seeing] / np.maximum(seen.std(axis=0), 1e-12))
+    seen *= subject.amplitude[seeing] / np.maximum(seen.std(axis=0), 1e-12)
+
+    def signal(trs: slice) -> Float:
+        rows = np.zeros((trs.stop - trs.start, brain.mask.n_voxels))
+        rows[:, seeing] = seen[trs]
+        return rows
+
     events = pd.DataFrame(
         {
             "onset": config.film_start_s + onsets_s,
@@ -251,8 +268,8 @@ def _scan_pictures(
             "stim_file": [f"pictures/picture-{n:03d}.png" for n in range(1, n_pictures + 1)],
         }
     )
-    label = _scan(root, config, brain, person, TASKS[1], "task-pictures", signal, events)
-    return [label]
+    session = Session(TASKS[1], "task-pictures", n_trs, signal, events)
+    return [scan(_scanner(root, config, brain), subject, session, person.rng)]
 
 
 def _write_trials(
@@ -272,65 +289,9 @@ def _write_trials(
         "n_train": np.array(config.n_train_pictures),
         "voxel_indices": seeing,
     }
-    _write_arrays(root / "derivatives" / "trials" / f"{name}_pictures.npz", given)
+    write_arrays(root / "derivatives" / "trials" / f"{name}_pictures.npz", given)
     known: dict[str, NDArray[Any]] = {
         "signal": trials.signal.astype(np.float32),
         "noise_std": trials.noise_std,
     }
-    _write_arrays(root / TRUTH_FOLDER / name / f"{name}_task-pictures_trials.npz", known)
-
-
-def _scan(
-    root: Path,
-    config: StudyConfig,
-    brain: Brain,
-    person: _Person,
-    task: Task,
-    entities: str,
-    signal: Float,
-    events: pd.DataFrame,
-) -> str:
-    """Add drift, motion and noise to a signal; write the run and its truth; return its label."""
-    subject, n_trs = person.subject, len(signal)
-    nuisance = draw_nuisance(
-        n_trs,
-        config.tr_s,
-        subject.noise_std,
-        drift=config.drift,
-        motion=config.motion,
-        rng=person.rng,
-    )
-    noise = ar1_noise(n_trs, subject.noise_std, subject.ar, person.rng)
-    bold = subject.baseline + signal + nuisance.signal + noise
-    table, sidecar = confounds_table(nuisance, bold, brain.regions == "none")
-    write_run(
-        root,
-        subject=subject.name,
-        entities=entities,
-        task=task,
-        bold=bold,
-        mask=brain.mask,
-        tr_s=config.tr_s,
-        events=events,
-        confounds=table,
-        confounds_sidecar=sidecar,
-    )
-    label = f"{subject.name}_{entities}"
-    folder = root / TRUTH_FOLDER / subject.name
-    with write_aside(folder / f"{label}_signal.npy") as aside:
-        np.save(aside, signal.astype(np.float32), allow_pickle=False)
-    known: dict[str, NDArray[Any]] = {
-        "noise_std": subject.noise_std,
-        "ar": np.array(subject.ar),
-        "nuisance_design": nuisance.design,
-        "nuisance_weights": nuisance.weights,
-        "hrf_peak_s": np.array(subject.hrf_peak_s),
-        "hrf_width": np.array(subject.hrf_width),
-    }
-    _write_arrays(folder / f"{label}_noise.npz", known)
-    return label
-
-
-def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with write_aside(path) as aside, aside.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    write_arrays(root / TRUTH_FOLDER / name / f"{name}_task-pictures_trials.npz", known)

@@ -6,7 +6,7 @@ the noise level and in the noise's autocorrelation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve, lfilter
 from scipy.stats import gamma
 
+from brainreel.fmri.columns import column_groups
 from brainreel.simulate.film import FilmTracks
 from brainreel.simulate.sound import FLOOR_DB
 
@@ -213,16 +214,42 @@ def blood_response(
     return np.stack(columns, axis=1)
 
 
-def film_signals(subject: Subject, responses: Sequence[Float]) -> list[Float]:
-    """Return the noise-free (T, V) signal of each film from its (T, K) blood responses.
+@dataclass(frozen=True, eq=False)
+class FilmSignal:
+    """The noise-free signal of a film, (responses @ weights - mean) * scale, in scanner units.
+
+    Attributes
+    ----------
+    responses
+        (T, K) blood responses.
+    weights
+        (K, V) weights of the tracks.
+    mean, scale
+        (V,) what makes the mean 0 and the deviation the voxel's amplitude.
+    """
+
+    responses: Float
+    weights: Float
+    mean: Float
+    scale: Float
+
+    def __call__(self, trs: slice) -> Float:
+        """Return the (t, V) signal of some volumes."""
+        return (self.responses[trs] @ self.weights - self.mean) * self.scale
+
+
+def film_signals(subject: Subject, responses: Sequence[Float]) -> list[FilmSignal]:
+    """Return the noise-free signal of each film from its (T, K) blood responses.
 
     Each voxel has mean 0 and its amplitude as deviation, over all films together.
     """
-    signals = [response @ subject.weights for response in responses]
-    joined = np.concatenate(signals)
-    mean, std = joined.mean(axis=0), joined.std(axis=0)
+    joined = np.concatenate(responses)
+    mean, std = np.zeros((2, len(subject.amplitude)))
+    for columns in column_groups(len(joined), len(mean)):
+        signal = joined @ subject.weights[:, columns]
+        mean[columns], std[columns] = signal.mean(axis=0), signal.std(axis=0)
     scale = np.divide(subject.amplitude, std, out=np.zeros_like(std), where=std > 0)
-    return [(signal - mean) * scale for signal in signals]
+    return [FilmSignal(response, subject.weights, mean, scale) for response in responses]
 
 
 def ar1_noise(n_trs: int, noise_std: Float, ar: float, rng: np.random.Generator) -> Float:
@@ -230,7 +257,16 @@ def ar1_noise(n_trs: int, noise_std: Float, ar: float, rng: np.random.Generator)
 
     Voxels are independent of one another.
     """
-    fresh = rng.standard_normal((n_trs, len(noise_std)))
-    fresh[1:] *= np.sqrt(1 - ar**2)
-    noise: Float = lfilter([1.0], [1.0, -ar], fresh, axis=0)
-    return noise * noise_std
+    return next(ar1_blocks([n_trs], noise_std, ar, rng))
+
+
+def ar1_blocks(
+    sizes: Sequence[int], noise_std: Float, ar: float, rng: np.random.Generator
+) -> Iterator[Float]:
+    """Yield the volumes of `ar1_noise` in blocks of the given sizes: the same numbers."""
+    carried = np.zeros((1, len(noise_std)))
+    for number, size in enumerate(sizes):
+        fresh = rng.standard_normal((size, len(noise_std)))
+        fresh[0 if number else 1 :] *= np.sqrt(1 - ar**2)
+        noise, carried = lfilter([1.0], [1.0, -ar], fresh, axis=0, zi=carried)
+        yield noise * noise_std
