@@ -230,7 +230,7 @@ def test_films_of_another_rate_and_size_and_a_dry_run(brainreel, kept_vae, image
     args = ("predict", kept_vae, "--film", film, "--reference", image(1), "--out", out)
     fold = ("--fold", "hold_out_stimulus")
     told = brainreel(*args, *fold, "--dry-run").output
-    assert "1 image would be in" in told
+    assert "1 image would stand in" in told
     assert "14 volumes of sub-01" in told
     assert not out.exists()
     assert brainreel(*args, *fold).code == 0

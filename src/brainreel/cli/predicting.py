@@ -43,13 +43,14 @@ def predict(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             dry_run=dry_run,
         )
-    would = "would be" if dry_run else "are"
     say(
         f"{found.n_volumes} volumes of {found.subject}, {found.n_voxels} voxels, a TR of "
         f"{found.tr_s:g} s, in {found.units}"
     )
     say(f"  {found.scale}")
-    say(f"{len(found.files)} {'image' if len(found.files) == 1 else 'images'} {would} in {out}:")
+    n_files = len(found.files)
+    stand = "would stand" if dry_run else "stands" if n_files == 1 else "stand"
+    say(f"{n_files} {'image' if n_files == 1 else 'images'} {stand} in {out}:")
     for file in found.files:
         say(f"  {file}")
 
