@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
-from brainreel.cli.console import number, p_value, percent, print_scores, say
+from brainreel.cli.console import (
+    number,
+    p_value,
+    percent,
+    print_scores,
+    say,
+)
+from brainreel.cli.runs import print_comparison
 from brainreel.evaluate.scorecard import Scorecard
+from brainreel.report.beside import make_comparison
 
 CARD = Scorecard(
     title="x",
@@ -86,4 +94,33 @@ def test_what_stands_beside_a_run_is_told_by_one_score(capsys):
         ["beside:", "mean_volume,", "r_reliable"],
         ["new", "0.000", "1.000", "–"],
         ["known", "0.000", "1.000", "–"],
+    ]
+
+
+def test_a_control_is_told_with_what_the_score_falls_by(capsys):
+    control = Scorecard("", scores={"new:r_median": 0.1}, falls={"new:r_median": 0.3})
+    card = Scorecard("x", scores={"new:r_median": 0.4}, beside={"control:film_noise": control})
+    print_scores([("run", card)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["score", "value", "fall"],
+        ["run"],
+        ["new"],
+        ["r_median", "0.400", "–"],
+        ["beside:", "control:film_noise,", "r_median"],
+        ["new", "0.100", "0.300"],
+    ]
+
+
+def test_runs_are_compared_test_by_test(capsys):
+    cards = [
+        (name, Scorecard("", {"film:r_median": r}, {"film:r_median": (r - 0.1, r + 0.1)}))
+        for name, r in (("Ridge", 0.4), ("A film VAE", 0.5))
+    ]
+    table = make_comparison(cards)
+    assert table is not None
+    print_comparison(table)
+    assert capsys.readouterr().out.splitlines() == [
+        "film: r, all voxels",
+        "  Ridge          0.400  0.300 to 0.500",
+        "  A film VAE     0.500  0.400 to 0.600",
     ]

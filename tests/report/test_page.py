@@ -4,13 +4,15 @@ import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from brainreel.errors import DataError, OutputError
-from brainreel.report.page import write_report
+from brainreel.report.page import named_cards, write_report
+from brainreel.report.runs import read_run
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -223,3 +225,12 @@ def test_a_page_that_cannot_be_written_says_so(pictures_run: Path, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_report([pictures_run], tmp_path / "file" / "page.html")
+
+
+def test_runs_with_one_title_are_told_apart_by_their_folders(
+    ridge_run: Path, deep_run: Path
+) -> None:
+    one, other = read_run(ridge_run), read_run(deep_run)
+    assert [name for name, _ in named_cards([one, other])] == [one.card.title, other.card.title]
+    names = [name for name, _ in named_cards([one, replace(other, card=one.card)])]
+    assert names == [f"{one.card.title} (ridge)", f"{one.card.title} (deep)"]

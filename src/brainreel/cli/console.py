@@ -43,7 +43,8 @@ def percent(value: float | None) -> str:
 
 
 def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
-    """Print one table over runs: score, interval, p, ceiling, share of it, baseline; then notes.
+    """Print one table over runs: score, interval, p, ceiling, share of it, baseline; what a
+    score falls by with a control; then notes.
 
     People one by one stand in the scorecard and on the page; means of groups are shown. A column
     that no run fills is left out. Nothing is cut off: a narrow terminal breaks long lines.
@@ -64,7 +65,7 @@ def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
             say(f"{title}: {note}")
 
 
-_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline", "right")
+_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline", "right", "fall")
 # What of the systems beside a run is printed; the page shows more.
 _COMPARED = ("r_reliable", "r_median")
 _EMPTY = ("", "–")
@@ -110,6 +111,7 @@ def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
         percent(row["share"]),
         number(row["baseline"]),
         number(row["target"]),
+        number(row["fall"]),
     )
 
 

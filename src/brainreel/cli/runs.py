@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.text import Text
+
 from brainreel.cli.console import console, print_scores, say
 from brainreel.config import to_yaml
 from brainreel.evaluate.run import check_scoring
 from brainreel.evaluate.run import evaluate as evaluate_run
-from brainreel.report.page import write_report
+from brainreel.report.beside import Comparison, make_comparison
+from brainreel.report.page import named_cards, write_report
+from brainreel.report.runs import read_run
 from brainreel.train.fit import fit as fit_run
 from brainreel.train.recipe import resolve
 from brainreel.train.trainer import is_first_process
@@ -44,6 +48,27 @@ def evaluate(folder: Path) -> None:
 
 
 def report(folders: Sequence[Path], out: Path | None) -> None:
-    """Write the page of one or several runs."""
+    """Write the page of one or several runs; of several, print how they compare."""
     page = write_report(folders, out or folders[0] / PAGE)
+    if len(folders) > 1:
+        table = make_comparison(named_cards([read_run(folder) for folder in folders]))
+        if table is not None:
+            print_comparison(table)
     say(f"The page: {page}")
+
+
+def print_comparison(table: Comparison) -> None:
+    """Print the main score of several runs, and of what stands beside them, test by test."""
+    lines = [line for group in table.groups for line in group.lines]
+    width = max(len(line.name) for line in lines) + 4
+    for group in table.groups:
+        heading = ", ".join(part for part in (group.title, group.stamp) if part)
+        console.print(Text(f"{heading or 'people'}: {table.columns[0]}", "bold"), soft_wrap=True)
+        for line in group.lines:
+            main = line.entries[0]
+            console.print(
+                Text(f"  {line.name}".ljust(width) + f"{main.value:>8}  {main.under}".rstrip()),
+                soft_wrap=True,
+            )
+    for note in table.notes:
+        say(note)

@@ -121,7 +121,7 @@ class Scorecard:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the table: one row a score with its interval, p, ceiling, share and baseline."""
+        """Return the table: one row a score with interval, p, ceiling, share, baseline, fall."""
         return [self._row(name) for name in self.scores]
 
     def shares_of(self, name: str) -> list[dict[str, Any]]:
@@ -160,6 +160,7 @@ class Scorecard:
             "share": first.get("share"),
             "baseline": self.baselines.get(name),
             "target": self.targets.get(name),
+            "fall": self.falls.get(name),
         }
 
 

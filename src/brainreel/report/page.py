@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from brainreel.errors import DataError
+from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import write_text
 from brainreel.report.beside import Comparison, make_comparison
 from brainreel.report.blocks import Blocks, common_r_max, make_blocks
@@ -81,13 +82,26 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -
     page = environment.get_template("report.html.j2").render(
         title=title or fallback,
         sections=sections,
-        comparison=make_comparison([(section.title, section.run.card) for section in sections]),
+        comparison=make_comparison(named_cards(records)),
         css=Markup(_css()),
         script=Markup(_read("viewer.js")),
         version=_version(records),
     )
     write_text(out, page)
     return out
+
+
+def named_cards(runs: Sequence[RunRecord]) -> list[tuple[str, Scorecard]]:
+    """Return the card of each run with its title, and its folder where two have the same one."""
+    titles = [_title(run) for run in runs]
+    return [
+        (title if titles.count(title) == 1 else f"{title} ({run.name})", run.card)
+        for title, run in zip(titles, runs, strict=True)
+    ]
+
+
+def _title(run: RunRecord) -> str:
+    return run.card.title or run.name
 
 
 def _css() -> str:
@@ -116,7 +130,7 @@ def _section(run: RunRecord, i: int, r_max: float) -> Section:
     return Section(
         anchor=f"run-{i + 1}",
         run=run,
-        title=run.card.title or run.name,
+        title=_title(run),
         told=tell(run.card, kind=run.kind),
         tables=tables,
         meanings=meanings(tables),
