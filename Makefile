@@ -33,7 +33,7 @@ docs: $(STAMP)
 	$(BIN)/python docs/run_docs.py
 
 bench: $(STAMP)
-	for name in prepare film_decoding ridge n_way transformers volume_loading; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in prepare film_decoding ridge n_way transformers volumes; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 known-answers: $(STAMP)
 	$(BIN)/python benchmarks/known_answers.py --write docs/models/known-answers.md
