@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from brainreel.errors import DataError
+from brainreel.errors import ConfigError, DataError
 from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.film_vae import FilmVAE, FilmVAEConfig
 from brainreel.models.tff import TFF, TFFConfig
@@ -95,3 +95,8 @@ def test_film_of_another_length_is_refused() -> None:
 def test_data_without_time_is_refused() -> None:
     with pytest.raises(DataError, match="has no TR"):
         CASE.config.build(replace(CASE.spec, tr_s=0.0))
+
+
+def test_levels_of_widths_and_blocks_must_be_as_many() -> None:
+    with pytest.raises(ConfigError, match="blocks has 4 levels and widths 2; give one number"):
+        FilmVAEConfig.parse({"widths": [4, 8]}, where="model")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,6 +41,15 @@ class VolumeOptions(ModelConfig):
     recompute: bool = False
     """Keep no activations of volumes for the backward pass but compute them again: the memory of
     a few volumes however long the sequence, for a third more time."""
+
+    @model_validator(mode="after")
+    def _blocks_at_each_level(self) -> Self:
+        if len(self.blocks) != len(self.widths):
+            raise ValueError(
+                f"blocks has {len(self.blocks)} levels and widths {len(self.widths)}; give one "
+                "number of blocks for each width"
+            )
+        return self
 
 
 class TFFOptions(VolumeOptions):
