@@ -98,7 +98,10 @@ def test_a_scorecard_has_what_its_readers_need(kept_run):
 
 def test_a_page_over_several_runs(brainreel, kept_run, fitted, tmp_path):
     page = tmp_path / "both.html"
-    assert brainreel("report", kept_run, fitted, "--out", page).output == f"The page: {page}\n"
+    first, *lines, last = brainreel("report", kept_run, fitted, "--out", page).output.splitlines()
+    assert first == "people: r, voxels with a ceiling"
+    assert [line.split("  ")[1] for line in lines][-1] == "Mean volume"
+    assert last == f"The page: {page}"
     assert page.read_text().count('<article id="run-') == 2
 
 
