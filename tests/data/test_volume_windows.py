@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from brainreel.data.loading import Draw
 from brainreel.data.recorded_volumes import RecordedVolumes, common_box, training_volume_moments
-from brainreel.data.samples import Segment, Series
+from brainreel.data.samples import Fold, Segment, Series
 from brainreel.data.volume_dataset import VolumeDataset
 from brainreel.data.volume_references import References, next_person
 from brainreel.data.volume_views import VolumeViews
@@ -174,6 +175,25 @@ def test_the_reference_of_a_prediction_is_the_same_for_all_windows() -> None:
             item = series.recordings[recording]
             known = VolumeViews.of(item.bold.data, item.bold.mask)(item.bold.data)[0]
         np.testing.assert_array_equal(row.reference[0], known[:, *box])
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_reference_comes_from_another_recording_where_there_is_one(seen: bool) -> None:
+    once = people(1)[0]
+    rng = np.random.default_rng(5)
+    again = replace(once.bold, data=rng.normal(60, 4, once.bold.data.shape).astype(np.float32))
+    both = (once, replace(once, run="task-other", bold=again))
+    train = tuple(Segment(i, 0, 18) for i in (0, 1)) if seen else ()
+    test = tuple(Segment(i, 0, 30) for i in (0, 1))
+    series = Series(both, (Fold("all", "all", train=train, test=test),))
+    data = dataset(series, 4, reference=True)
+    for row in (data[i] for i in range(len(data))):
+        other = both[1 - int(row.recording[0])].bold
+        values, tr = (other.data, 15)
+        if seen:
+            values, tr = np.concatenate([item.bold.data[:18] for item in both]), 9
+        known = VolumeViews.of(values, other.mask)(other.data)[tr]
+        np.testing.assert_allclose(row.reference[0], known[:, 1:4, 1:5, 0:3], atol=1e-4)
 
 
 def test_references_of_another_person_and_given_ones_are_controls() -> None:

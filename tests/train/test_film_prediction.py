@@ -59,7 +59,7 @@ def predictor(*, target: Any = "voxel", samples: int = 2, draws: int = 5) -> Fil
     case, given = CASES["film_vae"], reference()
     network = case.config.build(case.spec).eval()
     residual = np.linspace(0, 1, given.person.mask.n_voxels, dtype=np.float32)
-    imagination = FilmImagination(network, given, target, samples, draws, residual, seed=3)
+    imagination = FilmImagination(network, given, -1, target, samples, draws, residual, seed=3)
     windows = WindowsConfig(frames_per_tr=F, height=8, width=12, window_trs=4)
     senses = frozenset({"pictures"})
     return FilmPredictor(

@@ -18,9 +18,10 @@ Float32 = NDArray[np.float32]
 class References:
     """Reference volumes: drawn from all that a person was trained on, or one that is fixed.
 
-    The fixed one of a person in training is the volume in the middle of their first training
-    segment; of anybody else, the first volume of the recording that is predicted. Where that volume
-    lies in the window itself, the segment's, or the recording's, first or last takes its place.
+    The fixed one is the volume in the middle of the person's first training segment, or first
+    recording if nobody trained on them; of another recording than the one that is predicted where
+    there is one, so that all windows have the same. Where it may lie in the window itself, the
+    first or last volume takes its place; of people not in training and of one recording, always.
 
     Parameters
     ----------
@@ -87,14 +88,20 @@ class References:
 
     def _candidates(self, recording: int, who: str) -> list[tuple[int, int]]:
         items = self.volumes.series.recordings
-        if self.training[who]:
-            first = self.training[who][0]
-            middle = (first.start_tr + first.stop_tr) // 2
-            trs = [middle, first.start_tr, first.stop_tr - 1]
-            return [(first.recording, tr) for tr in trs]
-        if items[recording].subject != who:
-            recording = next(i for i, item in enumerate(items) if item.subject == who)
-        return [(recording, 0), (recording, items[recording].bold.n_trs - 1)]
+        segments = self.training[who] or [
+            Segment(number, 0, item.bold.n_trs)
+            for number, item in enumerate(items)
+            if item.subject == who
+        ]
+        elsewhere = [segment for segment in segments if segment.recording != recording]
+        first = (elsewhere or segments)[0]
+        ends = [first.start_tr, first.stop_tr - 1]
+        trs = (
+            [(first.start_tr + first.stop_tr) // 2, *ends]
+            if self.training[who] or elsewhere
+            else ends
+        )
+        return [(first.recording, tr) for tr in trs]
 
     def _who(self, recording: int) -> str:
         return self.volumes.series.recordings[recording].subject

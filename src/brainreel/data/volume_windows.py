@@ -185,13 +185,8 @@ class VolumeBatch:
 
     def to(self, *args: Any, **kwargs: Any) -> VolumeBatch:
         """Return the batch on another device."""
-        moved = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name, value in moved.items():
-            if isinstance(value, Tensor):
-                moved[name] = value.to(*args, **kwargs)
-        if self.film is not None:
-            held = (getattr(self.film, item.name) for item in fields(self.film))
-            moved["film"] = FilmWindows(
-                *(value if value is None else value.to(*args, **kwargs) for value in held)
-            )
+        held = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved: dict[str, Any] = {
+            k: v if v is None else v.to(*args, **kwargs) for k, v in held.items()
+        }
         return VolumeBatch(**moved)

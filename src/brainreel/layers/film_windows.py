@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -50,6 +51,13 @@ class FilmWindows:
             if value is not None:
                 found = check_shape(value, axes, name=name, **sizes)
                 sizes |= {axis: found[axis] for axis in ("U", "T", "F") if axis in found}
+
+    def to(self, *args: Any, **kwargs: Any) -> FilmWindows:
+        """Return the windows on another device, by the arguments of `Tensor.to`."""
+        held = {item.name: getattr(self, item.name) for item in fields(self)}
+        return FilmWindows(
+            **{k: v if v is None else v.to(*args, **kwargs) for k, v in held.items()}
+        )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -28,6 +28,10 @@ class FilmVAEConfig(TFFOptions, FilmReaderOptions):
     """Seconds by which the film is shifted: a volume sees the film that ended so long ago and
     hrf_window_s before that. BOLD answers most after 5; 0, with hrf_window_s=0, is the alignment
     of the original, each volume with the film of its own time."""
+    answers: Literal["common", "own"] = "common"
+    """What film does to a person's volumes: the same for everybody, whom the reference volume
+    alone tells apart (published); or, beside what is common, something of their own for each
+    person of the data, which is 0 for those who are not in training."""
     start_std: float = Field(0.1, gt=0)
     """Deviation of the posterior at the start: small beside the vectors, whose entries are of
     size 1, so that a decoder handed on still knows them."""
@@ -72,11 +76,12 @@ class FilmVAE(VolumeCoder):
 
     q(z_t) = N(W [v_1 .. v_T]_t), v the volumes' vectors through TFF's encoder and transformer
     p(z_t) = N(m_0 + m_film(t), s_0 + s_film(t)), (m_0, s_0) of q on the reference volume alone
+    (m_film, log s_film)(t) = V x(t) + b;  with answers of their own, V x(t) + b + V_p x(t) + b_p
     x_t = decoder(z_t)
 
-    The deviations add up as log s = logaddexp(log s_0, log s_film). The film's part is one linear
-    map of what a `FilmReader` makes of the film of the delays before each volume. TFF's weights
-    have TFF's names; the means of q begin as its vectors.
+    The deviations add up as log s = logaddexp(log s_0, log s_film). x(t) is what a `FilmReader`
+    makes of the film of the delays before each volume. TFF's weights have TFF's names; the means
+    of q begin as its vectors.
 
     A conditional variational autoencoder (Sohn, Lee & Yan 2015) with a learned prior.
 
@@ -98,7 +103,13 @@ class FilmVAE(VolumeCoder):
             self.posterior_head.bias[:width] = 0
             self.posterior_head.bias[width:] = math.log(config.start_std)
         self.film = FilmReader(config, spec)
-        self.prior_head = nn.Linear(self.film.width * (self.film.delay_trs + 1), 2 * width)
+        n_film = self.film.width * (self.film.delay_trs + 1)
+        self.prior_head = nn.Linear(n_film, 2 * width)
+        self.own_answers: nn.Parameter | None = None
+        self.own_level: nn.Parameter | None = None
+        if config.answers == "own":
+            self.own_answers = nn.Parameter(torch.zeros(len(spec.subjects), width, n_film))
+            self.own_level = nn.Parameter(torch.zeros(len(spec.subjects), width))
 
     def forward(
         self,
@@ -107,6 +118,7 @@ class FilmVAE(VolumeCoder):
         film: FilmWindows,
         row: Tensor,
         imagine: Imagine = "nothing",
+        subject: Tensor | None = None,
     ) -> FilmVAEOutput:
         """Reconstruct volumes from both sides; draws in training, means in evaluation.
 
@@ -122,8 +134,11 @@ class FilmVAE(VolumeCoder):
             (B,) film window of each row.
         imagine
             What of the prior is decoded too.
+        subject
+            (B,) the person of each row, as a position in the spec's subjects; -1, or None, for
+            people of whose own answers nothing is known.
         """
-        posterior, prior = self.posterior(volumes), self.prior(film, reference, row)
+        posterior, prior = self.posterior(volumes), self.prior(film, reference, row, subject)
         if posterior.mean.shape != prior.mean.shape:
             raise DataError(
                 f"{volumes.shape[1]} volumes meet film of {prior.mean.shape[1]} TRs after its "
@@ -140,18 +155,32 @@ class FilmVAE(VolumeCoder):
         _, vectors = self.transformer(self.encode(volumes))
         return Gaussian.split(self.posterior_head(vectors))
 
-    def prior(self, film: FilmWindows, reference: Tensor, row: Tensor) -> Gaussian:
+    def prior(
+        self, film: FilmWindows, reference: Tensor, row: Tensor, subject: Tensor | None = None
+    ) -> Gaussian:
         """Return the Gaussian of the (B, T, E) vectors, knowing film and person alone.
 
         What a volume gets depends on its own film and nothing else, so that it does not matter
         where windows are cut.
         """
+        vectors = self.film.dropout(self.film_vectors(film))
+        return self.prior_of(vectors[row], reference, subject)
+
+    def prior_of(
+        self, vectors: Tensor, reference: Tensor, subject: Tensor | None = None
+    ) -> Gaussian:
+        """Return the prior, from the (B, T, D) vectors that `film_vectors` gives of the film."""
         x, y, z = self.grid
         sizes = check_shape(reference, f"B {N_VIEWS} X Y Z", name="reference", X=x, Y=y, Z=z)
-        check_shape(row, "B", name="row", B=sizes["B"])
-        person = self.person(reference)
-        shown = Gaussian.split(self.prior_head(self.film.dropout(self.film_vectors(film)))[row])
-        return Gaussian(person.mean + shown.mean, torch.logaddexp(person.log_std, shown.log_std))
+        check_shape(vectors, "B T D", name="the film of each row", B=sizes["B"])
+        person, shown = self.person(reference), Gaussian.split(self.prior_head(vectors))
+        mean = person.mean + shown.mean
+        if subject is not None and self.own_answers is not None and self.own_level is not None:
+            check_shape(subject, "B", name="subject", B=sizes["B"])
+            own, known = subject.clamp_min(0), (subject >= 0)[:, None, None]
+            answers = vectors @ self.own_answers[own].transpose(1, 2) + self.own_level[own, None]
+            mean = mean + answers * known
+        return Gaussian(mean, torch.logaddexp(person.log_std, shown.log_std))
 
     def person(self, reference: Tensor) -> Gaussian:
         """(B, 2, X, Y, Z) to the Gaussian of the (B, 1, E) vectors: who is watching."""

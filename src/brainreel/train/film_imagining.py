@@ -19,7 +19,7 @@ from brainreel.errors import DataError
 from brainreel.layers.film_windows import FilmWindows
 from brainreel.layers.gaussian import Gaussian
 from brainreel.models.film_vae import FilmVAE
-from brainreel.train.film_prediction import Asked, PredictedTrs, on_device
+from brainreel.train.film_prediction import Asked, PredictedTrs
 from brainreel.train.volume_predictions import Target, voxel_deviations
 
 Float32 = NDArray[np.float32]
@@ -41,6 +41,8 @@ class FilmImagination:
         On its device, in evaluation.
     reference
         The person.
+    subject
+        Their position among the people of the fit; -1 if they are not.
     target
         Which of the two views the network decodes.
     samples
@@ -55,6 +57,7 @@ class FilmImagination:
 
     network: FilmVAE
     reference: Reference
+    subject: int
     target: Target
     samples: int
     draws: int
@@ -66,7 +69,8 @@ class FilmImagination:
         device = next(self.network.parameters()).device
         reference = torch.from_numpy(self.reference.volume)[None].to(device)
         row = torch.zeros(1, dtype=torch.long, device=device)
-        prior = self.network.prior(on_device(film, device), reference, row)
+        subject = torch.full((1,), self.subject, device=device)
+        prior = self.network.prior(film.to(device), reference, row, subject)
         mean = self._columns(self.network.decode(prior.mean))
         samples: list[Float32] = []
         middle, squares = np.zeros_like(mean), np.zeros_like(mean)

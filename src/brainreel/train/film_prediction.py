@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -172,12 +172,6 @@ class FilmPredictor:
             )
             with torch.no_grad():
                 yield self.predict(film, start)
-
-
-def on_device(film: FilmWindows, device: torch.device) -> FilmWindows:
-    """Return windows of film on another device."""
-    held = {item.name: getattr(film, item.name) for item in fields(film)}
-    return FilmWindows(**{k: v if v is None else v.to(device) for k, v in held.items()})
 
 
 def _check_senses(info: FilmInfo, senses: frozenset[Sense]) -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from brainreel.data.samples import Segment
 from brainreel.data.volume_module import VolumeModule
 from brainreel.errors import ConfigError
-from brainreel.fmri.normalize import CleanConfig, clean
 from brainreel.models.film_vae import FilmVAE
 from brainreel.models.ridge import BandedRidgeConfig
 from brainreel.shapes import DataSpec
+from brainreel.train.film_course import FilmCourses
 
 Float32 = NDArray[np.float32]
 
@@ -25,20 +25,12 @@ _LEAST_STD = 1e-3
 
 
 @dataclass
-class _Shown:
-    """What a stretch of film was, and what the latent units of all who saw it did, added up."""
+class _Units:
+    """What the latent units did on the training segments: (T, L) of each, mean s_q^2, mean s_0."""
 
-    film: Float32
-    units: NDArray[np.float64]
-    people: int = 0
-
-
-@dataclass
-class _Seen:
-    """One stretch of a recording, as it is put together from batches."""
-
-    film: Float32
-    units: Float32
+    of: dict[Segment, Float32]
+    squares: Float32
+    person_std: Float32
 
 
 def check_film_is_fixed(network: FilmVAE) -> None:
@@ -69,13 +61,15 @@ def fit_film_prior(
 ) -> None:
     """Set the film's part of the prior to what best predicts the posterior on training volumes.
 
-    m_film(t) = W x(t) + b, with x(t) the film of the delays before t and W by `BandedRidgeConfig`
+    m_film(t) = V x(t) + b, with x(t) the film of the delays before t and V by `BandedRidgeConfig`
     from x to m_q(t) - m_0: each unit has penalties of its own for each feature space of the film,
     chosen on left-out films, and expects responses of haemodynamic form over the delays.
     s_film = max(sqrt(var(m_q - m_p) + mean s_q^2) - mean s_0, 0.001)
 
     Given q, these are the mean and the deviation that make KL(q || p) least, but for the penalty.
-    People who saw the same film are averaged: their film is one.
+    People who saw the same film are averaged: their film is one. Where the network has answers of
+    people's own, V_p is the same ridge from x to what V leaves of that person, so that it shrinks
+    to what is common.
 
     Parameters
     ----------
@@ -84,8 +78,8 @@ def fit_film_prior(
     data
         The training volumes, with film and reference, set up.
     high_pass_hz
-        Take trends and slower changes out of film and units, run by run, as they were taken out of
-        BOLD; None takes nothing.
+        Take trends and slower changes out of the film, run by run, as they were taken out of BOLD;
+        None takes nothing.
     seed
         Of the candidates that banded ridge tries.
     device
@@ -97,85 +91,80 @@ def fit_film_prior(
     """
     check_film_is_fixed(network)
     network.to(device).eval()
-    seen, stds, person_std = _collected(network, data, device)
-    cleaned: dict[tuple[int, int, int], _Shown] = {}
-    tr_s = data.spec.tr_s
-    for segment, one in seen.items():
-        film, units = _high_passed(one.film, tr_s, high_pass_hz), one.units
-        place = (data.strip_of[segment.recording], segment.start_tr, segment.stop_tr)
-        shown = cleaned.setdefault(place, _Shown(film, np.zeros(units.shape)))
-        shown.units += _high_passed(units, tr_s, high_pass_hz)
-        shown.people += 1
-    order = sorted(cleaned)
-    level = np.concatenate([one.units for one in seen.values()]).mean(axis=0)
-    X = np.concatenate([cleaned[place].film for place in order])
-    Y = np.concatenate([cleaned[place].units / cleaned[place].people for place in order])
-    runs = [place[0] for place in order for _ in range(place[2] - place[1])]
-    weights = _ridge_weights(network, X, Y, runs, tr_s, seed)
-    left = np.concatenate(
-        [_high_passed(one.units - one.film @ weights, tr_s, high_pass_hz) for one in seen.values()]
-    )
-    wanted = np.sqrt(left.var(axis=0) + stds)
-    mean_film = np.concatenate([one.film for one in seen.values()]).mean(axis=0)
-    _put(network, weights, level - mean_film @ weights, np.maximum(wanted - person_std, _LEAST_STD))
+    courses, units = FilmCourses(network, data, high_pass_hz), _collected(network, data, device)
+    film = {segment: courses.of_segment(segment) for segment in units.of}
+    strip = {segment: data.strip_of[segment.recording] for segment in units.of}
+    alike: dict[tuple[int, int, int], list[Segment]] = {}
+    for segment in units.of:
+        alike.setdefault((strip[segment], segment.start_tr, segment.stop_tr), []).append(segment)
+    groups = [alike[place] for place in sorted(alike)]
+    averages = [np.mean([units.of[segment] for segment in group], axis=0) for group in groups]
+    heads = [group[0] for group in groups]
+    fit = _RidgeOnFilm(network, data.spec.tr_s, seed)
+    weights, level = fit([film[s] for s in heads], averages, [strip[s] for s in heads])
+    left = {segment: units.of[segment] - film[segment] @ weights - level for segment in units.of}
+    if network.own_answers is not None and network.own_level is not None:
+        for number, who in enumerate(data.spec.subjects):
+            mine = [s for s in left if data.series.recordings[s.recording].subject == who]
+            if not mine:
+                continue
+            sides = [film[s] for s in mine], [left[s] for s in mine], [strip[s] for s in mine]
+            own, own_level = fit(*sides)
+            network.own_answers[number] = torch.from_numpy(own.T.copy()).to(network.own_answers)
+            network.own_level[number] = torch.from_numpy(own_level).to(network.own_level)
+            left |= {s: left[s] - film[s] @ own - own_level for s in mine}
+    wanted = np.sqrt(np.concatenate(list(left.values())).var(axis=0) + units.squares)
+    _put(network, weights, level, np.maximum(wanted - units.person_std, _LEAST_STD))
 
 
-def _collected(
-    network: FilmVAE, data: VolumeModule, device: torch.device
-) -> tuple[dict[Segment, _Seen], Float32, Float32]:
-    """Return film and units of each training segment, mean s_q^2, and mean s_0."""
-    segments = data.fold.train
+def _collected(network: FilmVAE, data: VolumeModule, device: torch.device) -> _Units:
+    """Let the posterior look at the training segments."""
     width = network.posterior_head.in_features
-    n_film = network.prior_head.in_features
-    whole: dict[int, _Seen] = {}
+    whole: dict[int, Float32] = {}
     squares: list[torch.Tensor] = []
     persons: list[torch.Tensor] = []
-    for batch in data.loader(segments, training=False):
+    for batch in data.loader(data.fold.train, training=False):
         given = batch.to(device)
-        assert given.film is not None
         assert given.reference is not None
         posterior, person = network.posterior(given.views), network.person(given.reference)
-        film = network.film_vectors(given.film)[given.row].cpu().numpy()
         units = (posterior.mean - person.mean).float().cpu().numpy()
         squares.append((2 * posterior.log_std[given.counted]).exp().cpu())
         persons.append(person.log_std.exp().flatten(0, 1).cpu())
         for row, recording in enumerate(batch.recording.tolist()):
             n_trs = data.series.recordings[recording].bold.n_trs
-            kept = whole.setdefault(
-                recording,
-                _Seen(np.zeros((n_trs, n_film), np.float32), np.zeros((n_trs, width), np.float32)),
-            )
+            kept = whole.setdefault(recording, np.zeros((n_trs, width), np.float32))
             counted = batch.counted[row].numpy()
-            trs = np.flatnonzero(counted) + int(batch.start_tr[row])
-            kept.film[trs], kept.units[trs] = film[row, counted], units[row, counted]
-    seen = {
-        s: _Seen(
-            whole[s.recording].film[s.start_tr : s.stop_tr],
-            whole[s.recording].units[s.start_tr : s.stop_tr],
+            kept[np.flatnonzero(counted) + int(batch.start_tr[row])] = units[row, counted]
+    of = {s: whole[s.recording][s.start_tr : s.stop_tr] for s in data.fold.train}
+    return _Units(of, torch.cat(squares).mean(0).numpy(), torch.cat(persons).mean(0).numpy())
+
+
+class _RidgeOnFilm:
+    """Banded ridge from the delayed vectors of film, as the network has them, to latent units."""
+
+    def __init__(self, network: FilmVAE, tr_s: float, seed: int) -> None:
+        n_delays, spaces = network.film.delay_trs + 1, network.film.spaces()
+        self.order = _by_delay(list(spaces.values()), n_delays)
+        self.seed = seed
+        spec = DataSpec(
+            tr_s=tr_s,
+            feature_sizes={name: size * n_delays for name, size in spaces.items()},
+            delays_s=tuple((network.lag_trs + k) * tr_s for k in range(n_delays)),
         )
-        for s in segments
-    }
-    return seen, torch.cat(squares).mean(0).numpy(), torch.cat(persons).mean(0).numpy()
+        self.ridge = BandedRidgeConfig().build(spec)
 
-
-def _ridge_weights(
-    network: FilmVAE, X: Float32, Y: Float32, runs: Sequence[int], tr_s: float, seed: int
-) -> Float32:
-    """Return the (D, L) weights on the features as the network has them."""
-    n_delays = network.film.delay_trs + 1
-    spaces = network.film.spaces()
-    order = _by_delay(list(spaces.values()), n_delays)
-    spec = DataSpec(
-        tr_s=tr_s,
-        feature_sizes={name: size * n_delays for name, size in spaces.items()},
-        delays_s=tuple((network.lag_trs + k) * tr_s for k in range(n_delays)),
-    )
-    rng = np.random.default_rng([seed, 11])
-    ridge = BandedRidgeConfig().build(spec)
-    fitted = ridge.fit(X[:, order], Y.astype(np.float32), groups=runs, rng=rng).fitted
-    weights = np.empty_like(fitted.weights)
-    weights[order] = fitted.weights * fitted.feature_scale[:, None]
-    return weights
+    def __call__(
+        self, film: Sequence[Float32], units: Sequence[NDArray[np.floating]], runs: Sequence[int]
+    ) -> tuple[Float32, Float32]:
+        """Return (D, L) weights and (L,) level from segments of (T, D) and (T, L)."""
+        X, Y = np.concatenate(film), np.concatenate(units).astype(np.float32)
+        groups = [run for run, part in zip(runs, film, strict=True) for _ in part]
+        rng = np.random.default_rng([self.seed, 11])
+        fitted = self.ridge.fit(X[:, self.order], Y, groups=groups, rng=rng).fitted
+        weights = np.empty_like(fitted.weights)
+        weights[self.order] = fitted.weights * fitted.feature_scale[:, None]
+        level: Float32 = Y.mean(axis=0) - X.mean(axis=0) @ weights
+        return weights, level
 
 
 def _by_delay(sizes: Sequence[int], n_delays: int) -> NDArray[np.intp]:
@@ -186,12 +175,6 @@ def _by_delay(sizes: Sequence[int], n_delays: int) -> NDArray[np.intp]:
     columns = np.arange(sum(sizes) * n_delays).reshape(-1, n_delays)[:, ::-1]
     edges = np.cumsum([0, *sizes])
     return np.concatenate([columns[a:b].T.ravel() for a, b in pairwise(edges)])
-
-
-def _high_passed(values: Float32, tr_s: float, high_pass_hz: float | None) -> Float32:
-    if high_pass_hz is None:
-        return values
-    return clean(values, tr_s, CleanConfig(high_pass_hz=high_pass_hz))
 
 
 def _put(network: FilmVAE, weights: Float32, level: Float32, std: Float32) -> None:

@@ -13,7 +13,7 @@ from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments
 from brainreel.layers.film_windows import FilmWindows
 from brainreel.models.encoding import EncodingModel
-from brainreel.train.film_prediction import Asked, PredictedTrs, on_device
+from brainreel.train.film_prediction import Asked, PredictedTrs
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class FilmReadout:
     def __call__(self, film: FilmWindows, start_tr: int) -> PredictedTrs:
         """Predict the TRs after the context of one window."""
         device = next(self.network.parameters()).device
-        given = on_device(film, device)
+        given = film.to(device)
         predicted = self.network(
             given.frames,
             torch.zeros(1, dtype=torch.long, device=device),

@@ -105,7 +105,7 @@ class FilmVAETask(LearningTask):
         assert batch.film is not None
         assert batch.reference is not None
         out: FilmVAEOutput = self.model(
-            batch.views, batch.reference, batch.film, batch.row, imagine=imagine
+            batch.views, batch.reference, batch.film, batch.row, imagine, batch.subject
         )
         return out
 

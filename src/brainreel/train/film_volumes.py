@@ -19,6 +19,7 @@ from brainreel.shapes import DataSpec
 from brainreel.timebase import exact
 from brainreel.train.callbacks import cpu_copy
 from brainreel.train.controls import Control, withhold
+from brainreel.train.film_course import FilmCourses
 from brainreel.train.film_imagining import FilmImagination, film_reference
 from brainreel.train.film_network import network_state
 from brainreel.train.film_prediction import Asked, FilmPredictor
@@ -69,8 +70,8 @@ class FilmVolumesConfig(TaskConfig):
     banded ridge from film features that do not change to the posterior, before and after the
     rest has learned. Minutes of film are too few for gradients."""
     high_pass_hz: float | None = Field(None, gt=0)
-    """Take trends and slower changes (hertz) out of each predicted segment, as prepare took them
-    out of BOLD (1/128, 0.0078125, unless it was told otherwise); none leaves them in."""
+    """Take trends and slower changes (hertz) out of what the film says, run by run, as prepare took
+    them out of BOLD (1/128, 0.0078125, unless it was told otherwise); none leaves them in."""
     samples: int = Field(8, ge=0)
     """Draws from the prior whose deviation is the predicted spread; 0 for none."""
     noise: bool = True
@@ -108,6 +109,8 @@ class FilmVolumesConfig(TaskConfig):
             check_film_is_fixed(network)
             self._fit_prior(job, whole, network)
             network.prior_head.requires_grad_(False)
+            if network.own_answers is not None:
+                network.own_answers.requires_grad_(False)
         objective = Objective(
             self.loss,
             self.beta,
@@ -162,6 +165,7 @@ class FilmVolumesConfig(TaskConfig):
         imagination = FilmImagination(
             network.to(predict_device(job.trainer)).eval(),
             reference,
+            subject=_position(reference.person.subject, data),
             target=self.loss.target,
             samples=asked.samples,
             draws=max(self.samples, 2) if asked.spread else 0,
@@ -190,7 +194,7 @@ class FilmVolumesConfig(TaskConfig):
             "film's part of the prior": self.film_prior,
         }
         if self.high_pass_hz is not None:
-            told["predictions without changes slower than"] = f"{1 / self.high_pass_hz:g} s"
+            told["film without changes slower than"] = f"{1 / self.high_pass_hz:g} s"
         for key in ("start_from", "backbone_from"):
             if getattr(self, key) is not None:
                 told[key] = str(getattr(self, key))
@@ -250,13 +254,18 @@ class FilmVolumesConfig(TaskConfig):
             data,
             target=self.loss.target,
             samples=samples,
-            high_pass_hz=self.high_pass_hz,
+            courses=FilmCourses(network, data, self.high_pass_hz),
             seed=job.seed,
             device=predict_device(job.trainer),
         )
 
     def _predicted(self, imagined: Imagination, state: State) -> list[Prediction]:
-        return imagined.predictions(state.get(_RESIDUAL) if self.samples else None)
+        return imagined.predictions(state.get(_RESIDUAL) if self.samples and self.noise else None)
+
+
+def _position(subject: str, data: VolumeModule) -> int:
+    """Return which person of the fit's training somebody is; -1 if none of them."""
+    return data.spec.subjects.index(subject) if subject in data.moments else -1
 
 
 def _control(name: str) -> Control:

@@ -14,9 +14,10 @@ from brainreel.data.loading import mixed_seed
 from brainreel.data.samples import Segment
 from brainreel.data.volume_module import VolumeModule
 from brainreel.data.volume_windows import VolumeBatch
-from brainreel.fmri.normalize import CleanConfig, clean, zscore_voxelwise
+from brainreel.fmri.normalize import zscore_voxelwise
 from brainreel.layers.gaussian import Gaussian
 from brainreel.models.film_vae import FilmVAE
+from brainreel.train.film_course import FilmCourses
 from brainreel.train.latent_predictions import LatentPrediction
 from brainreel.train.predictions import Prediction
 from brainreel.train.volume_predictions import Target, collect_volumes, predict_volumes
@@ -39,8 +40,8 @@ class Imagination:
         Which of the two views the network decodes.
     samples
         Draws from the prior behind the spread; 0 for no spread.
-    high_pass_hz
-        Slower changes are taken out of each predicted segment; None takes nothing.
+    courses
+        What the network is told of the films.
     seed
         Of the draws.
     device
@@ -51,7 +52,7 @@ class Imagination:
     data: VolumeModule
     target: Target
     samples: int
-    high_pass_hz: float | None
+    courses: FilmCourses
     seed: int
     device: torch.device
     _seen: dict[int, list[tuple[NDArray[np.int64], Float32]]] = field(default_factory=dict)
@@ -92,15 +93,15 @@ class Imagination:
     def imagined(self, segments: Sequence[Segment]) -> dict[Segment, Float32]:
         """Return the (T, V) prediction of each of some segments."""
         values, _ = collect_volumes(self.data, segments, self._decoded, target=self.target)
-        return {segment: self._filtered(value) for segment, value in values.items()}
+        return values
 
     def _decoded(self, batch: VolumeBatch) -> tuple[Tensor, Tensor | None]:
         """Decode the mean of the prior, and draws from it; keep what the latent units did."""
         given = batch.to(self.device)
-        assert given.film is not None
         assert given.reference is not None
         posterior = self.network.posterior(given.views)
-        prior = self.network.prior(given.film, given.reference, given.row)
+        vectors = self.courses.of_batch(batch).to(self.device)
+        prior = self.network.prior_of(vectors, given.reference, given.subject)
         self._keep(batch, posterior, prior)
         volumes = self.network.decode(prior.mean)
         return volumes, self._spread(batch, prior) if self.samples else None
@@ -136,23 +137,11 @@ class Imagination:
         return found
 
     def _finished(self, item: Prediction, residual: Float32 | None) -> Prediction:
-        predicted = np.concatenate(
-            [self._filtered(item.predicted[item.segment == n]) for n in np.unique(item.segment)]
-        )
-        spread = item.spread
-        if spread is not None and residual is not None:
-            recording = self.data.series.of_subject(item.subject, self.data.fold.test)[0].recording
-            added = residual[self.data.volumes.mask(recording).inside]
-            spread = np.sqrt(spread**2 + added).astype(np.float32)
-        return replace(item, predicted=predicted, spread=spread)
-
-    def _filtered(self, values: Float32) -> Float32:
-        """Take slow changes out of a (T, V) segment, and keep its mean."""
-        if self.high_pass_hz is None:
-            return values
-        tr_s, mean = self.data.spec.tr_s, values.mean(axis=0)
-        left: Float32 = clean(values, tr_s, CleanConfig(high_pass_hz=self.high_pass_hz)) + mean
-        return left
+        if item.spread is None or residual is None:
+            return item
+        recording = self.data.series.of_subject(item.subject, self.data.fold.test)[0].recording
+        added = residual[self.data.volumes.mask(recording).inside]
+        return replace(item, spread=np.sqrt(item.spread**2 + added).astype(np.float32))
 
 
 def residual_variance(imagined: Imagination) -> Float32:
