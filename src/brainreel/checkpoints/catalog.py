@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainreel.checkpoints.from_mbt import MBTImport, read_mbt
+from brainreel.checkpoints.from_mind_vis import MindVisImport, read_mind_vis
 from brainreel.checkpoints.from_tff import TFFImport, read_tff
 from brainreel.checkpoints.from_tubevit import TubeViTImport, read_tubevit
 from brainreel.checkpoints.from_vit import ViTImport, read_vit
@@ -41,6 +42,7 @@ ORIGINS: dict[str, Origin] = {
     "vit": Origin("ViT and DeiT (timm, Hugging Face), AST (Hugging Face)", read_vit, ViTImport),
     "vtn": Origin("VTN (SlowFast)", read_vtn, VTNImport),
     "tff": Origin("TFF, any of its three phases", read_tff, TFFImport),
+    "mind-vis": Origin("MinD-Vis: SC-MBM, pretrained or fine-tuned", read_mind_vis, MindVisImport),
     "mbt": Origin("MBT (Scenic, JAX)", read_mbt, MBTImport),
     "mbt_start": Origin("a run folder of a ViT, made into an MBT", read_mbt_start, MBTStart),
     "tubevit": Origin("TubeViT (the PyTorch port)", read_tubevit, TubeViTImport),

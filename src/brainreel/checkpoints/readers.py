@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brainreel.checkpoints.flax_files import read_flax
 from brainreel.checkpoints.store import load_weights
-from brainreel.checkpoints.torch_files import read_torch
+from brainreel.checkpoints.torch_files import plain_options, read_torch
 from brainreel.errors import CheckpointError, DataError, did_you_mean
 from brainreel.files import read_json
 
@@ -57,6 +57,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     if not state:
         raise CheckpointError(f"{path}: holds no tensors.")
+    return _as_float32(state)
+
+
+def read_with_options(path: Path, under: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors by name, and the options that a PyTorch file keeps beside them.
+
+    Parameters
+    ----------
+    path
+        As in `read_tensors`.
+    under
+        What the file calls its options; {} where it has none, and for any other kind of file.
+    """
+    path = Path(path)
+    if not path.is_file() or _READERS.get(path.suffix) is not _read_torch:
+        return read_tensors(path), {}
+    content = read_torch(path)
+    return _as_float32(_tensors_in(content, path)), plain_options(content.get(under))
+
+
+def _as_float32(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value
             for name, value in state.items()}  # fmt: skip
 
@@ -131,7 +152,10 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    content: Mapping[str, Any] = read_torch(path)
+    return _tensors_in(read_torch(path), path)
+
+
+def _tensors_in(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     while not any(isinstance(value, Tensor) for value in content.values()):
         inner = next((content[k] for k in _INSIDE if isinstance(content.get(k), Mapping)), None)
         if inner is None:

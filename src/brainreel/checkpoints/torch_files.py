@@ -74,10 +74,30 @@ def _number(kind: _Kind, data: bytes) -> Any:
     return np.frombuffer(data, np.dtype(kind.code))[0].item()
 
 
+class Options:
+    """What stands for an object of options in the file: its plain values by name, no methods."""
+
+
+def plain_options(kept: Any) -> dict[str, Any]:
+    """Return the values of options that a training script kept beside its weights; {} of others."""
+    if isinstance(kept, Options | argparse.Namespace):
+        return dict(vars(kept))
+    return dict(kept) if isinstance(kept, Mapping) else {}
+
+
 # Training scripts keep options and scores beside the weights: a Namespace is plain values, and
-# numpy's numbers are made by functions of our own.
+# numpy's numbers and the classes of options are made by functions and a class of our own.
 _PLAIN: list[Any] = [
     argparse.Namespace,
+    *(
+        (Options, f"config.{name}")
+        for name in (
+            "Config_MAE_fMRI",
+            "Config_MBM_fMRI",
+            "Config_MBM_finetune",
+            "Config_Generative_Model",
+        )
+    ),
     (_Kind, "numpy.dtype"),
     (_number, "numpy.core.multiarray.scalar"),
     (_number, "numpy._core.multiarray.scalar"),

@@ -131,6 +131,26 @@ def cut_or_resized(table: Tensor, counts: Sequence[int]) -> Tensor:
     return table.contiguous()
 
 
+def nearest(table: Tensor, counts: Sequence[int]) -> Tensor:
+    """Return a table on another line of tokens: token i of N takes row floor(i M / N) of M.
+
+    So SC-MBM is moved to brains with more or fewer patches (Chen et al. 2023).
+
+    Parameters
+    ----------
+    table
+        (M, D).
+    counts
+        (N,), tokens along the new line.
+    """
+    if _axes(table, counts) != 1:
+        raise ConfigError(f"positions on {tuple(counts)} are no line of tokens.")
+    if tuple(counts) == tuple(table.shape[:-1]):
+        return table
+    rows = functional.interpolate(table.t().unsqueeze(0).float(), tuple(counts), mode="nearest")
+    return rows[0].t().to(table.dtype).contiguous()
+
+
 def _axes(table: Tensor, counts: Sequence[int]) -> int:
     axes = table.dim() - 1
     if axes != len(counts) or axes not in _MODES:

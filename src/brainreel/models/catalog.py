@@ -13,6 +13,7 @@ from brainreel.models.mbt import MBTConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
+from brainreel.models.sc_mbm import SCMBMConfig
 from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig, TFFLabelConfig
 from brainreel.models.tubevit import TubeViTConfig
 from brainreel.models.vit import ViTConfig
@@ -32,6 +33,7 @@ AnyModel = Annotated[
     | TFFAutoencoderConfig
     | TFFConfig
     | TFFLabelConfig
-    | FilmVAEConfig,
+    | FilmVAEConfig
+    | SCMBMConfig,
     Field(discriminator="name"),
 ]
