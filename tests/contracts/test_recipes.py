@@ -101,6 +101,7 @@ def small_people(root: Path) -> list[str]:
 
 
 SMALL_TFF = "widths: [4, 8], blocks: [1, 1], embedding: 8, heads: 2, layers: 1, hidden: 8"
+TINY_VTN = "{name: vtn, depth: 1, heads: 2, frame: {name: vit, width: 8, depth: 1, heads: 2}}"
 TWO_STEPS = "trainer={max_epochs: null, max_steps: 2, progress: false}"
 
 
@@ -127,6 +128,31 @@ RECIPES: dict[str, Maker] = {
         f"data.path={study.parent / 'store'}",
         *small_stages("tff_autoencoder", "tff"),
         "stages.1.task.windows.window_trs=5",
+    ],
+    "film_vae": lambda study, _: [
+        f"data.path={study.parent / 'store'}",
+        *small_stages("tff_autoencoder", "tff"),
+        "stages.1.task.windows.window_trs=5",
+        "task.windows.window_trs=5",
+        "data.splits.0.test=4",
+        "data.splits.0.gap_s=0",
+        "model.widths=[4, 8]",
+        "model.embedding=8",
+        "model.squeeze=2",
+        "model.heads=2",
+        "model.hidden=8",
+        "model.max_trs=30",
+        TWO_STEPS,
+    ],
+    "film_vae_published": lambda study, _: [
+        f"data.path={study.parent / 'store'}",
+        *small_stages("tff_autoencoder", "tff"),
+        f"model={{name: film_vae, {SMALL_TFF}, backbone: {TINY_VTN}, features: null}}",
+        "stages.1.task.windows.window_trs=5",
+        "task.windows={window_trs: 5, batch_windows: 1, height: 8, width: 8}",
+        "data.splits.0.test=4",
+        "data.splits.0.gap_s=0",
+        TWO_STEPS,
     ],
     "tff_finetune": lambda _, tmp: [
         *small_people(tmp),
@@ -188,6 +214,13 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
         assert set(card.scores) == {"balanced_accuracy", "auroc", "accuracy"}
         assert card.protocol["folds"] == ["given: 2 people train, 2 test"]
         assert (out / "predictions" / "people_given.tsv").is_file()
+    if name.startswith("film_vae"):
+        cells = {key.partition(":")[0] for key in card.scores}
+        assert cells == {
+            f"{a}_person-{b}_film" for a in ("seen", "unseen") for b in ("seen", "unseen")
+        }
+        assert {"mean_volume", "control:film_shuffled", "control:film_noise"} <= set(card.beside)
+        assert set(card.data["latents"]) == cells
     if name == "film_encoding":
         assert (out / "metrics.csv").is_file()
     if name in LISTS:

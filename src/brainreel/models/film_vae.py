@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from brainreel.errors import DataError
 from brainreel.layers.film_windows import FilmWindows
 from brainreel.layers.gaussian import Gaussian
+from brainreel.models.backbones import Backbone
 from brainreel.models.film_reader import FilmReader, FilmReaderOptions
 from brainreel.models.tff import N_VIEWS, TFFOptions, VolumeCoder, VolumeTransformer
+from brainreel.models.vtn import VTNConfig
 from brainreel.shapes import DataSpec, check_shape
 
 Imagine = Literal["nothing", "mean", "draw"]
@@ -24,10 +26,12 @@ class FilmVAEConfig(TFFOptions, FilmReaderOptions):
     """A film and one volume of a person -> that person's volumes, with their uncertainty."""
 
     name: Literal["film_vae"] = "film_vae"
-    hrf_delay_s: float = Field(5.0, ge=0)
+    backbone: Backbone = VTNConfig()
+    """What turns film into vectors: VTN (published), or any other network on film or sound."""
+    hrf_delay_s: float = Field(3.0, ge=0)
     """Seconds by which the film is shifted: a volume sees the film that ended so long ago and
-    hrf_window_s before that. BOLD answers most after 5; 0, with hrf_window_s=0, is the alignment
-    of the original, each volume with the film of its own time."""
+    hrf_window_s before that. BOLD begins to answer after 2 and answers most after 5; 0, with
+    hrf_window_s=0, is the alignment of the original, each volume with the film of its own time."""
     answers: Literal["common", "own"] = "common"
     """What film does to a person's volumes: the same for everybody, whom the reference volume
     alone tells apart (published); or, beside what is common, something of their own for each

@@ -37,6 +37,7 @@ from brainreel.train.volume_runs import (
     kept,
     moments_of,
     restored,
+    settled_volumes,
     train_volumes,
 )
 
@@ -87,11 +88,11 @@ class FilmVolumesConfig(TaskConfig):
     """Folder of decoded frames and sound, kept for later runs; none: in the folder of the fold."""
 
     def settled(self, model: ModelConfig) -> ModelConfig:
-        """Return the model with the backbone that lies in `backbone_from`."""
-        if self.backbone_from is None or not isinstance(model, FilmVAEConfig):
-            return model
-        backbone = settled_backbone(model.backbone, self.backbone_from, key="model.backbone")
-        return model.model_copy(update={"backbone": backbone})
+        """Return the model with the sizes of `start_from` and the backbone of `backbone_from`."""
+        if self.backbone_from is not None and isinstance(model, FilmVAEConfig):
+            backbone = settled_backbone(model.backbone, self.backbone_from, key="model.backbone")
+            model = model.model_copy(update={"backbone": backbone})
+        return settled_volumes(model, self.start_from)
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
