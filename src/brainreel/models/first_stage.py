@@ -1,0 +1,202 @@
+"""First stages of latent diffusion: pictures as small latent pictures, and back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from brainreel.config import Config
+from brainreel.errors import DataError
+from brainreel.models.diffusers_parts import diffusers_part
+from brainreel.shapes import check_shape
+
+
+class PixelOptions(Config):
+    """No first stage: the diffusion works on pixels."""
+
+    name: Literal["pixels"] = "pixels"
+    scale: float = Field(1.0, gt=0)
+    """Latents are multiplied by it, to bring their deviation near 1."""
+
+    def build(self, picture_shape: tuple[int, ...]) -> PixelStage:
+        """Return the stage for (C, H, W) pictures."""
+        return PixelStage(picture_shape, self.scale)
+
+
+class AutoencoderOptions(Config):
+    """What both autoencoders have in common; the defaults are the VQ-f4 of latent diffusion."""
+
+    channels: int = Field(128, ge=1)
+    """Channels at full size."""
+    multiples: tuple[PositiveInt, ...] = Field(default=(1, 2, 4), min_length=1)
+    """Channels of each level as multiples of that; each has half the size of the one before."""
+    blocks: int = Field(2, ge=1)
+    """Residual blocks of a level of the encoder; one more in the decoder."""
+    attention: tuple[PositiveInt, ...] = ()
+    """Levels with attention, told by how much smaller they are; the middle always has it."""
+    latent: int = Field(3, ge=1)
+    """Channels of a latent picture."""
+    norm_groups: int = Field(32, ge=1)
+    """Groups of the group norms; every width must be a multiple of it."""
+    scale: float = Field(1.0, gt=0)
+    """Latents are multiplied by it, to bring their deviation near 1."""
+
+    def arguments(self, picture_shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return the arguments of diffusers' autoencoders."""
+        attends = [2**level in self.attention for level in range(len(self.multiples))]
+        down = tuple(f"{'Attn' if a else ''}DownEncoderBlock2D" for a in attends)
+        up = tuple(f"{'Attn' if a else ''}UpDecoderBlock2D" for a in reversed(attends))
+        return {
+            "in_channels": picture_shape[0],
+            "out_channels": picture_shape[0],
+            "down_block_types": down,
+            "up_block_types": up,
+            "block_out_channels": tuple(self.channels * m for m in self.multiples),
+            "layers_per_block": self.blocks,
+            "latent_channels": self.latent,
+            "norm_num_groups": self.norm_groups,
+            "scaling_factor": self.scale,
+        }
+
+
+class VQOptions(AutoencoderOptions):
+    """An autoencoder whose latents are drawn to the nearest of a table of codes."""
+
+    name: Literal["vq"] = "vq"
+    codes: int = Field(8192, ge=2)
+    """Codes in the table."""
+
+    def build(self, picture_shape: tuple[int, ...]) -> VQStage:
+        """Return the autoencoder for (C, H, W) pictures."""
+        return VQStage(self, picture_shape)
+
+
+class KLOptions(AutoencoderOptions):
+    """An autoencoder whose latents are Gaussian, as in Stable Diffusion (latent=4)."""
+
+    name: Literal["kl"] = "kl"
+
+    def build(self, picture_shape: tuple[int, ...]) -> KLStage:
+        """Return the autoencoder for (C, H, W) pictures."""
+        return KLStage(self, picture_shape)
+
+
+FirstStageOptions = Annotated[VQOptions | KLOptions | PixelOptions, Field(discriminator="name")]
+
+
+class FirstStage(nn.Module):
+    """Pictures in [-1, 1] as latents, and back.
+
+    Attributes
+    ----------
+    picture_shape, latent_shape
+        (C, H, W) of a picture, (c, h, w) of a latent picture.
+    scale
+        What latents are multiplied by.
+    """
+
+    def __init__(
+        self, picture_shape: tuple[int, ...], n_latent: int, factor: int, scale: float
+    ) -> None:
+        super().__init__()
+        if len(picture_shape) != 3:
+            raise DataError("the data has no pictures. A 'latent_diffusion' needs (C, H, W).")
+        _, height, width = self.picture_shape = picture_shape
+        if height % factor or width % factor:
+            raise DataError(
+                f"pictures of {height} x {width} cannot be made {factor} times smaller. Resize "
+                f"them to a multiple of {factor}, or give first_stage.multiples fewer levels."
+            )
+        self.latent_shape = (n_latent, height // factor, width // factor)
+        self.scale = scale
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] to (B, c, h, w), not quantised."""
+        c, h, w = self.picture_shape
+        check_shape(pictures, "B C H W", name="pictures", C=c, H=h, W=w)
+        return self.scale * self.latents(pictures)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, c, h, w) to (B, C, H, W), near [-1, 1]."""
+        c, h, w = self.latent_shape
+        check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
+        return self.pictures(latents / self.scale)
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Return the latents before they are scaled."""
+        raise NotImplementedError
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Return the pictures of latents that are not scaled."""
+        raise NotImplementedError
+
+
+class PixelStage(FirstStage):
+    """Latents that are the pictures themselves."""
+
+    def __init__(self, picture_shape: tuple[int, ...], scale: float) -> None:
+        super().__init__(picture_shape, picture_shape[0] if picture_shape else 0, 1, scale)
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Return the pictures."""
+        return pictures
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Return the latents."""
+        return latents
+
+
+class VQStage(FirstStage):
+    """z = encoder(x); x = decoder(nearest code of z), by diffusers' `VQModel`.
+
+    Latents go unquantised into the diffusion; the codes are part of the way back. VQGAN (Esser,
+    Rombach & Ommer 2021), as latent diffusion uses it (Rombach et al. 2022).
+    """
+
+    def __init__(self, options: VQOptions, picture_shape: tuple[int, ...]) -> None:
+        super().__init__(
+            picture_shape, options.latent, 2 ** (len(options.multiples) - 1), options.scale
+        )
+        self.network: Any = diffusers_part("VQModel")(
+            **options.arguments(picture_shape), num_vq_embeddings=options.codes
+        )
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Return the latents, not quantised."""
+        found: Tensor = self.network.encode(pictures, return_dict=False)[0]
+        return found
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Return the pictures of the nearest codes."""
+        return self.reconstructed(latents)[0]
+
+    def reconstructed(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pictures of unscaled latents, and how far those are from their codes.
+
+        distance = mean (z - sg[q])^2 + 0.25 mean (sg[z] - q)^2, q the nearest codes, sg without
+        gradient; the weights are those that latent diffusion's checkpoints were trained with.
+        """
+        pictures, distance = self.network.decode(latents, return_dict=False)
+        return pictures, distance
+
+
+class KLStage(FirstStage):
+    """z = mean of q(z | x); x = decoder(z), by diffusers' `AutoencoderKL`."""
+
+    def __init__(self, options: KLOptions, picture_shape: tuple[int, ...]) -> None:
+        super().__init__(
+            picture_shape, options.latent, 2 ** (len(options.multiples) - 1), options.scale
+        )
+        self.network: Any = diffusers_part("AutoencoderKL")(**options.arguments(picture_shape))
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Return the means of the latents."""
+        found: Tensor = self.network.encode(pictures, return_dict=False)[0].mode()
+        return found
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """Return the pictures."""
+        found: Tensor = self.network.decode(latents, return_dict=False)[0]
+        return found
