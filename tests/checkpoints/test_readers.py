@@ -32,6 +32,7 @@ def test_every_kind_of_file_gives_the_same_tensors(tmp_path: Path) -> None:
         ("w.pth", {"epoch": 3, "model": STATE, "args": argparse.Namespace(lr=0.1)}),
         ("w.pyth", {"model_state": STATE, "optimizer_state": {"state": {}}}),
         ("w.ckpt", {"state_dict": STATE, "note": "text"}),
+        ("w.ckpt", {"model_state_dict": STATE, "state": torch.zeros(2), "config": None}),
         ("pytorch_model.bin", STATE),
     ):
         torch.save(wrapped, tmp_path / name)

@@ -14,6 +14,7 @@ from brainreel.checkpoints.imported import load_imported
 from brainreel.checkpoints.run_network import read_network
 from brainreel.checkpoints.store import save_weights
 
+from ..checkpoints import test_from_mind_vis as mind_vis
 from ..checkpoints import test_from_tff as tff
 from ..checkpoints.published import WIDTH, drawn, hugging_face, linear, timm
 from .breaking import cut, full_disk, tree
@@ -47,6 +48,16 @@ def test_weights_are_imported_and_read_back(brainreel, checkpoint, tmp_path):
     assert imported.build(where="vit").eval().head.out_features == 5
     digests = json.loads((out / "versions.json").read_text())["digests"]
     assert digests.keys() == {"vit.safetensors", "weights"}
+
+
+def test_mind_vis_by_the_command(brainreel, tmp_path):
+    state = mind_vis.theirs(mind_vis.ours())
+    file = mind_vis.published(tmp_path / "fmri_encoder.pth", state, mind_vis.TOLD)
+    told = brainreel("import", "mind-vis", file, "--out", tmp_path / "out").output
+    assert told.startswith("sc_mbm: width 12, depth 2, heads 2, patch 4\n")
+    assert "  voxels: 32\n" in told
+    assert "  It was trained on voxels of VC.\n" in told
+    assert read_network(tmp_path / "out").config.mask_ratio == 0.5
 
 
 @pytest.mark.parametrize("phase", tff.PHASES)

@@ -94,7 +94,10 @@ def patch_rows(table: Tensor) -> Tensor:
 
 def _rows_beside_none(table: Tensor) -> Tensor:
     if table[0, 0].any():
-        raise ValueError("the class token has a position")
+        raise CheckpointError(
+            "the class token of a decoder has a place for its own in decoder_pos_embed, which "
+            "MinD-Vis leaves at 0. Give the file as its training wrote it."
+        )
     return patch_rows(table)
 
 
@@ -179,8 +182,8 @@ def _depth(state: Mapping[str, Tensor], part: str) -> int:
 
 def _notes(n_voxels: int, told: Mapping[str, Any]) -> tuple[str, ...]:
     note = (
-        f"It takes {n_voxels} voxels, z-scored; a vector of another length needs its positions "
-        "moved, which a fit that starts from here does."
+        f"It takes {n_voxels} voxels, each z-scored over the training part; for other numbers of "
+        "patches its positions are moved to the nearest."
     )
     roi = told.get("roi")
     return (note, f"It was trained on voxels of {roi}.") if isinstance(roi, str) else (note,)

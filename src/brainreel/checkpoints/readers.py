@@ -156,15 +156,20 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors_in(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    while not any(isinstance(value, Tensor) for value in content.values()):
-        inner = next((content[k] for k in _INSIDE if isinstance(content.get(k), Mapping)), None)
-        if inner is None:
-            raise CheckpointError(
-                f"{path}: holds no tensors by name at its top or under {', '.join(_INSIDE)}."
-                f"{did_you_mean('', map(str, content))}"
-            )
+    # Weights that have a place of their own are taken before a lone tensor beside them, such as the
+    # state of a random generator.
+    while (inner := _inside(content)) is not None:
         content = inner
+    if not any(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(
+            f"{path}: holds no tensors by name at its top or under {', '.join(_INSIDE)}."
+            f"{did_you_mean('', map(str, content))}"
+        )
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _inside(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((content[k] for k in _INSIDE if isinstance(content.get(k), Mapping)), None)
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {

@@ -55,6 +55,7 @@ def _told(imported: Imported) -> list[str]:
         "frames (C, H, W)": spec.frame_shape,
         "frames of a clip": spec.clip_frames,
         "volumes (X, Y, Z)": spec.grid,
+        "voxels": ", ".join(str(n) for n in spec.n_voxels),
         "sound (C, S, M)": spec.sound_shape,
         "classes": ", ".join(f"{name} {n}" for name, n in spec.classes.items()),
     }
