@@ -159,12 +159,14 @@ def sort_tensors(
     if stage.state:
         sizes["first_stage"] = {"name": "vq"} | vq_sizes(stage)
         rules += _under(_VQ, vq_rules(len(sizes["first_stage"]["multiples"])))
-    last = "cond_stage_model.channel_mapper.1.weight"
+    last, over = "cond_stage_model.channel_mapper.1.weight", "time_embed_condtion.0.weight"
     if last in state:
         sizes["context_tokens"] = len(state[last])
+    elif over in unet.state:
+        sizes["context_tokens"] = unet.size(over, 1)
     encoder = f"{_BRAIN}mae."
     rules += [
-        Drop(rf"{_AVERAGE.replace('.', chr(92) + '.')}.*", "the moving average of the U-Net"),
+        Drop(r"model_ema\..*", "the moving average of the U-Net"),
         Drop(r"cond_stage_model\.embedding\.weight", "classes, for which a brain now stands"),
     ]
     kept = {name: value for name, value in state.items() if not name.startswith(encoder)}
