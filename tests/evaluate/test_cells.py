@@ -90,7 +90,13 @@ def _known(job: Job, who: str, control: str | None) -> list[AnyPrediction]:
     measured = [zscore_voxelwise(series.bold_of(s), whole) for s in segments]
     spread = [np.tile(NOISE / whole.std, (s.n_trs, 1)).astype(np.float32) for s in segments]
     item = bold_prediction(
-        series, job.fold, segments, values, measured, spread=spread, moments=whole
+        series,
+        job.fold,
+        segments,
+        values,
+        measured,
+        spread=spread,
+        moments=[whole] * len(segments),
     )
     mean = np.concatenate(values)[:, :3]
     units = (mean, np.full_like(mean, 0.5), mean * [1, 1, 0], np.ones_like(mean))

@@ -34,7 +34,7 @@ def prediction(*, told: float = 1.0, **changes: object) -> Prediction:
         "stimuli": ("a", "b"),
         "tr_s": 2.0,
         "spread": np.tile(told * noise, (T, 1)).astype(np.float32),
-        "moments": Moments(T, np.zeros(V), np.full(V, 20.0)),
+        "moments": (Moments(T, np.zeros(V), np.full(V, 20.0)),) * 2,
     }
     return Prediction(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -99,10 +99,23 @@ def test_the_mean_volume_comes_close_in_space_and_is_told_beside() -> None:
     assert card_of("", {"r": nothing}, level=0.95).p_values["r"] == 1
 
 
+def test_each_segment_has_its_own_scale_in_space() -> None:
+    rng = np.random.default_rng(4)
+    moments = tuple(Moments(T, rng.normal(500, 50, V), rng.uniform(5, 50, V)) for _ in range(2))
+    item = prediction(moments=moments)
+    found = score_space(item, [None, np.full(V, 7.0)], SCORING, BLOCK, seed=0)["spatial_r"]
+    r = []
+    for row, number in enumerate(item.segment):
+        scale = moments[number]
+        sides = (scale.mean + scale.std * side[row] for side in (item.predicted, item.measured))
+        r.append(np.corrcoef(*sides)[0, 1])
+    assert found.value == pytest.approx(np.mean(r))
+
+
 def test_space_is_scored_on_demand_and_where_units_are_known() -> None:
     off = SCORING.model_copy(update={"spatial": False})
     assert score_space(prediction(), [None, None], off, BLOCK, 0) == {}
-    assert score_space(prediction(moments=None), [None, None], SCORING, BLOCK, 0) == {}
+    assert score_space(prediction(moments=()), [None, None], SCORING, BLOCK, 0) == {}
     untested = SCORING.model_copy(update={"n_permutations": 0})
     found = score_space(prediction(), [None, None], untested, BLOCK, 0)["spatial_r"]
     assert not found.null.size

@@ -43,17 +43,17 @@ def test_a_part_holds_its_segments_in_the_order_asked_for() -> None:
 
 
 def test_spread_and_moments_are_kept(tmp_path: Path) -> None:
-    moments = Moments(40, np.arange(V) * 1.5, np.ones(V))
+    moments = tuple(Moments(40 + i, np.arange(V) * 1.5, np.ones(V)) for i in range(3))
     save_predictions(tmp_path, [prediction(moments=moments), prediction(fold="x", spread=None)])
     full, plain = load_predictions(tmp_path)
     assert isinstance(full, Prediction)
     assert isinstance(plain, Prediction)
     np.testing.assert_array_equal(full.spread, prediction().spread)
-    assert full.moments is not None
-    assert full.moments.n == 40
-    np.testing.assert_array_equal(full.moments.mean, moments.mean)
+    assert [item.n for item in full.moments] == [40, 41, 42]
+    np.testing.assert_array_equal(full.moments[2].mean, moments[2].mean)
+    assert [item.n for item in full.part([2, 0], split="a", fold="a").moments] == [42, 40]
     assert plain.spread is None
-    assert plain.moments is None
+    assert plain.moments == ()
 
 
 def test_folds_are_joined_with_their_spread_if_all_have_one() -> None:
@@ -62,6 +62,14 @@ def test_folds_are_joined_with_their_spread_if_all_have_one() -> None:
     assert joined.spread.shape == (2 * T, V)
     (joined,) = pool([prediction(), prediction(fold="b", spread=None)])
     assert joined.spread is None
+
+
+def test_folds_are_joined_with_their_moments_if_all_have_some() -> None:
+    moments = tuple(Moments(n, np.zeros(V), np.ones(V)) for n in (2, 3, 4))
+    (joined,) = pool([prediction(moments=moments), prediction(fold="b", moments=moments[::-1])])
+    assert [item.n for item in joined.moments] == [2, 3, 4, 4, 3, 2]
+    (joined,) = pool([prediction(moments=moments), prediction(fold="b")])
+    assert joined.moments == ()
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
@@ -76,4 +84,6 @@ def test_spread_and_moments_have_the_shape_of_the_data() -> None:
     with pytest.raises(ShapeError, match="spread has 3 along axis V"):
         prediction(spread=np.ones((T, 3), np.float32))
     with pytest.raises(ShapeError, match="moments has 5 along axis V"):
-        prediction(moments=Moments(3, np.zeros(5), np.ones(5)))
+        prediction(moments=(Moments(3, np.zeros(5), np.ones(5)),) * 3)
+    with pytest.raises(DataError, match="1 moments for 3 segments"):
+        prediction(moments=(Moments(3, np.zeros(V), np.ones(V)),))

@@ -75,10 +75,22 @@ def test_predictions_are_the_network_on_the_scale_of_the_data(target: str, tmp_p
         np.testing.assert_allclose(prediction.predicted, prediction.measured, atol=2e-4)
         assert prediction.predicted.shape[0] == 8
     segment = series.folds[0].test[0]
-    assert found[0].moments is not None
-    expected = zscore_voxelwise(series.bold_of(segment), found[0].moments)
+    expected = zscore_voxelwise(series.bold_of(segment), found[0].moments[0])
     np.testing.assert_allclose(found[0].measured, expected, atol=1e-6)
     assert abs(found[2].measured.mean()) < 0.5  # by the moments of the person's own run
+
+
+def test_each_scan_of_a_new_person_has_its_own_scale(tmp_path: Path) -> None:
+    known = people(3)
+    other = replace(known[2].bold, data=2 * known[2].bold.data + 10)
+    series = in_time([*known, replace(known[2], bold=other)], unseen=2)
+    own = job(tmp_path, series=series, trainer={"max_epochs": 1})
+    found = TASK.predict(own, TASK.fit(own))[2]
+    assert (found.subject, found.n_segments) == ("sub-03", 2)
+    for number, segment in enumerate(series.of_subject("sub-03", series.folds[0].test)):
+        scale, rows = found.moments[number], found.segment == number
+        undone = scale.mean + scale.std * found.measured[rows]
+        np.testing.assert_allclose(undone, series.bold_of(segment), rtol=1e-5)
 
 
 def test_a_restored_run_predicts_what_the_network_gives(tmp_path: Path) -> None:

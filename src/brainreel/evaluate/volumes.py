@@ -53,21 +53,21 @@ def score_space(
     Parameters
     ----------
     prediction
-        (T, V); its moments undo the z-scores.
+        (T, V); its moments, one of each segment, undo the z-scores.
     levels
         (V,) of each segment, or None where nothing was taken off.
     scoring, block_trs, seed
         The protocol.
     """
-    moments = prediction.moments
-    if not scoring.spatial or moments is None:
+    if not scoring.spatial or not prediction.moments:
         return {}
-    base = np.tile(moments.mean, (len(prediction.segment), 1))
-    for number, level in enumerate(levels):
-        if level is not None:
-            base[prediction.segment == number] += level
-    measured = base + moments.std * prediction.measured
-    similarity = spatial_similarity(base + moments.std * prediction.predicted, measured)
+    base, predicted, measured = (np.empty(prediction.measured.shape) for _ in range(3))
+    for number, (moments, level) in enumerate(zip(prediction.moments, levels, strict=True)):
+        rows = prediction.segment == number
+        base[rows] = moments.mean if level is None else moments.mean + level
+        predicted[rows] = base[rows] + moments.std * prediction.predicted[rows]
+        measured[rows] = base[rows] + moments.std * prediction.measured[rows]
+    similarity = spatial_similarity(predicted, measured)
     items = np.diagonal(similarity)
     if np.isnan(items).any():
         return {}

@@ -233,7 +233,8 @@ def predict_feature_ridge(
         moments = _moments(arrays["bold_mean"], arrays["bold_std"])
         predicted = [estimator.predict(_rows(features, [segment])) for segment in segments]
         measured = [zscore_voxelwise(series.bold_of(segment), moments) for segment in segments]
-        found = bold_prediction(series, fold, segments, predicted, measured, moments=moments)
+        same = [moments] * len(segments)
+        found = bold_prediction(series, fold, segments, predicted, measured, moments=same)
         predictions.append(found)
     return predictions
 

@@ -98,7 +98,8 @@ class SupervisedConfig(TaskConfig):
                 measured = [data.bold(s.recording)[s.start_tr : s.stop_tr] for s in segments]
                 values = [predicted[segment] for segment in segments]
                 sides = (series, job.fold, segments, values, measured)
-                predictions.append(bold_prediction(*sides, moments=data.moments[who]))
+                same = [data.moments[who]] * len(segments)
+                predictions.append(bold_prediction(*sides, moments=same))
         return predictions
 
     def predictor(self, job: Job, state: State, asked: Asked) -> FilmPredictor:

@@ -106,7 +106,8 @@ def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
             arrays[key] = tuple(str(item) for item in arrays[key])
         arrays["tr_s"] = float(arrays["tr_s"])
         kept = [arrays.pop(f"bold_{key}", None) for key in ("n", "mean", "std")]
-        moments = None if kept[0] is None else Moments(int(kept[0]), kept[1], kept[2])
+        rows = [] if kept[0] is None else zip(*kept, strict=True)
+        moments = tuple(Moments(int(n), mean, std) for n, mean, std in rows)
         return Prediction(**arrays, mask=_load_mask(folder, entry), moments=moments)
     except (KeyError, TypeError, ValueError) as problem:
         raise DataError(

@@ -49,7 +49,7 @@ class Prediction:
     spread
         (T, V) predicted standard deviation of each value, in the units of `predicted`, or None.
     moments
-        Mean and deviation by which BOLD came into these units, or None.
+        Mean and deviation by which each segment's BOLD came into these units, or empty.
     """
 
     split: str
@@ -66,7 +66,7 @@ class Prediction:
     mask: VoxelMask | None = None
     names: tuple[str, ...] = ()
     spread: Float32 | None = None
-    moments: Moments | None = None
+    moments: tuple[Moments, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = check_shape(self.predicted, "T V", name="predicted")
@@ -80,8 +80,12 @@ class Prediction:
                     f"fold '{self.fold}', {self.subject}: the predicted deviation holds negative, "
                     "NaN or infinite values. Train again with a smaller optim.lr."
                 )
-        if self.moments is not None:
-            check_shape(self.moments.mean, "V", name="moments", V=sizes["V"])
+        if self.moments and len(self.moments) != self.n_segments:
+            raise DataError(
+                f"{len(self.moments)} moments for {self.n_segments} segments. Give one of each."
+            )
+        for moments in self.moments:
+            check_shape(moments.mean, "V", name="moments", V=sizes["V"])
 
     kind = "bold"
 
@@ -106,13 +110,14 @@ class Prediction:
             stimuli=tuple(self.stimuli[i] for i in numbers),
             films=tuple(self.films[i] for i in numbers) if self.films else (),
             spread=None if self.spread is None else self.spread[rows],
+            moments=tuple(self.moments[i] for i in numbers) if self.moments else (),
         )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {} if self.spread is None else {"spread": self.spread.astype(np.float32)}
-        if self.moments is not None:
-            arrays |= {f"bold_{key}": getattr(self.moments, key) for key in ("mean", "std")}
-            arrays["bold_n"] = np.array(self.moments.n)
+        if self.moments:
+            for key in ("n", "mean", "std"):
+                arrays[f"bold_{key}"] = np.stack([getattr(item, key) for item in self.moments])
         return arrays | {
             "predicted": self.predicted.astype(np.float32),
             "measured": self.measured.astype(np.float32),
@@ -186,7 +191,7 @@ def bold_prediction(
     predicted: Sequence[Float32],
     measured: Sequence[Float32],
     spread: Sequence[Float32] | None = None,
-    moments: Moments | None = None,
+    moments: Sequence[Moments] = (),
 ) -> Prediction:
     """Join one person's test segments, in their order, into a `Prediction`.
 
@@ -201,7 +206,7 @@ def bold_prediction(
     spread
         (T, V) predicted standard deviation of each segment, in those units, or None.
     moments
-        Mean and deviation by which BOLD came into these units, or None.
+        Mean and deviation by which BOLD of each segment came into these units, or empty.
     """
     recordings = [series.recordings[segment.recording] for segment in segments]
     first = recordings[0]
@@ -225,7 +230,7 @@ def bold_prediction(
         mask=first.bold.mask,
         names=first.bold.names,
         spread=None if spread is None else np.concatenate(spread),
-        moments=moments,
+        moments=tuple(moments),
     )
 
 
@@ -243,6 +248,7 @@ def _joined(items: Sequence[Prediction]) -> Prediction:
         return first
     starts = np.cumsum([0, *(len(item.recordings) for item in items)])
     spreads = [item.spread for item in items if item.spread is not None]
+    known = all(item.moments for item in items)
     return Prediction(
         split=first.split,
         fold=first.split,
@@ -260,4 +266,5 @@ def _joined(items: Sequence[Prediction]) -> Prediction:
         mask=first.mask,
         names=first.names,
         spread=np.concatenate(spreads) if len(spreads) == len(items) else None,
+        moments=tuple(one for item in items for one in item.moments) if known else (),
     )

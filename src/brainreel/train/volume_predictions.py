@@ -52,8 +52,6 @@ def predict_volumes(data: VolumeModule, decode: Decode, *, target: Target) -> li
             zscore_voxelwise(series.bold_of(s), views[s.recording].moments.voxelwise)
             for s in segments
         ]
-        # Of a person who was not in training each recording has moments of its own.
-        shared = who in data.moments or len(views) == 1
         predictions.append(
             bold_prediction(
                 series,
@@ -62,7 +60,8 @@ def predict_volumes(data: VolumeModule, decode: Decode, *, target: Target) -> li
                 [values[s] for s in segments],
                 measured,
                 spread=[spreads[s] for s in segments] if spreads else None,
-                moments=next(iter(views.values())).moments.voxelwise if shared else None,
+                # Of a person who was not in training each recording has its own.
+                moments=[views[s.recording].moments.voxelwise for s in segments],
             )
         )
     return predictions
