@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from brainreel.models.ast import ASTConfig
+from brainreel.models.brain_diffusion import BrainDiffusionConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.film_vae import FilmVAEConfig
 from brainreel.models.mbt import MBTConfig
@@ -34,6 +35,7 @@ AnyModel = Annotated[
     | TFFConfig
     | TFFLabelConfig
     | FilmVAEConfig
+    | BrainDiffusionConfig
     | SCMBMConfig,
     Field(discriminator="name"),
 ]

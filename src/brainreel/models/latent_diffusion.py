@@ -109,6 +109,8 @@ class LatentDiffusion(nn.Module):
         """Freeze all but what is said; frozen weights get no gradient."""
         for name, parameter in self.named_parameters():
             part = name.partition(".")[0]
+            if part == "encoder":
+                continue  # learns with the conditioner, but for what is fixed in it
             in_unet = part == "unet" and (
                 ".transformer_blocks." in name and any(cross in name for cross in _CROSS)
             )
@@ -120,39 +122,39 @@ class LatentDiffusion(nn.Module):
                 }[what]
             )
 
-    def condition(self, tokens: Tensor, kept: Tensor | None = None) -> Condition:
-        """Return both conditions of (B, L, width) tokens.
+    def condition(self, brain: Tensor, kept: Tensor | None = None) -> Condition:
+        """Return both conditions.
 
         Parameters
         ----------
-        tokens
-            What the encoder gives.
+        brain
+            (B, L, width) tokens of an encoder.
         kept
             (B,) False where the brain is withheld, and the null context stands for it.
         """
-        context = self.conditioner(tokens)
+        context = self.conditioner(brain)
         if kept is not None:
             context = torch.where(kept[:, None, None], context, self._null())
         return self._conditions(context)
 
     def forward(
-        self, latents: Tensor, times: Tensor, tokens: Tensor, kept: Tensor | None = None
+        self, brain: Tensor, latents: Tensor, times: Tensor, kept: Tensor | None = None
     ) -> Tensor:
         """Return what the network finds in latents that hold noise.
 
         Parameters
         ----------
+        brain, kept
+            As for `condition`.
         latents
             (B, c, h, w).
         times
             (B,) time steps from 0.
-        tokens, kept
-            As for `condition`.
         """
         c, h, w = self.first_stage.latent_shape
         sizes = check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
         check_shape(times, "B", name="times", B=sizes["B"])
-        found: Tensor = self.unet(latents, times, self.condition(tokens, kept))
+        found: Tensor = self.unet(latents, times, self.condition(brain, kept))
         return found
 
     def noised(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,16 +174,16 @@ class LatentDiffusion(nn.Module):
         return (self.first_stage.decode(latents) / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
-    def reconstruct(self, tokens: Tensor, seeds: Tensor, options: SamplingOptions) -> Tensor:
+    def reconstruct(self, condition: Condition, seeds: Tensor, options: SamplingOptions) -> Tensor:
         """Draw pictures of what brains saw.
 
         Each picture has a seed of its own, so that it does not depend on which others are drawn
-        beside it; the conditions are made once.
+        beside it.
 
         Parameters
         ----------
-        tokens
-            (B, L, width), what the encoder gives.
+        condition
+            Of B brains, made once by `condition`.
         seeds
             (B, S) of S samples of each brain.
         options
@@ -191,10 +193,9 @@ class LatentDiffusion(nn.Module):
         -------
         (B, S, C, H, W) pictures in [0, 1].
         """
-        n_brains = check_shape(tokens, "B L D", name="tokens")["B"]
+        device, n_brains = condition.context.device, len(condition.context)
         check_shape(seeds, "B S", name="seeds", B=n_brains)
-        condition = self.condition(tokens)
-        brain = torch.arange(n_brains).repeat_interleave(seeds.shape[1]).to(tokens.device)
+        brain = torch.arange(n_brains, device=device).repeat_interleave(seeds.shape[1])
         own = [int(seed) for seed in seeds.flatten()]
         drawn = []
         for first in range(0, len(own), options.rows):

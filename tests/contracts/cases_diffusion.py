@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import torch
+
+from brainreel.models.brain_diffusion import BrainDiffusionConfig
+from brainreel.shapes import DataSpec
+
+from .cases import Case, Inputs, noise
+
+UNET = {
+    "channels": 4,
+    "multiples": (1, 2),
+    "blocks": 1,
+    "attention": (2,),
+    "heads": 2,
+    "context": 6,
+    "norm_groups": 2,
+}
+VQ = {"name": "vq", "channels": 4, "multiples": (1, 2), "blocks": 1, "norm_groups": 2, "codes": 8}
+TINY = {
+    "unet": UNET,
+    "first_stage": {"name": "pixels"},
+    "context_tokens": 4,
+    "trained": "everything",
+    "encoder": {"patch": 4, "width": 8, "depth": 1, "heads": 2},
+}
+
+
+def inputs() -> Inputs:
+    return {
+        "brain": noise(3, 14),
+        "latents": noise(4, 3, 4, 4)[1:],
+        "times": torch.tensor([1, 500, 999]),
+    }
+
+
+def one(given: Inputs, i: int) -> Inputs:
+    return {name: value[i : i + 1] for name, value in given.items()}
+
+
+def diffusion_case(**changes: object) -> Case:
+    return Case(
+        config=BrainDiffusionConfig.parse({**TINY, **changes}),
+        spec=DataSpec(subjects=("a", "b"), n_voxels=(14, 9), picture_shape=(3, 4, 4)),
+        inputs=inputs,
+        row=one,
+        out=(3, 3, 4, 4),
+        wrong=lambda given: {**given, "latents": torch.cat([given["latents"]] * 2, dim=3)},
+        axis="latents has 8 along axis W",
+    )
+
+
+# Not with a pooled brain: attention to a single token has no gradient for its queries.
+CASES = {
+    "latent_diffusion": diffusion_case(),
+    "latent_diffusion_published": diffusion_case(trained="conditions"),
+}
