@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainreel.checkpoints.from_dc_ldm import DCLDMImport, read_dc_ldm
 from brainreel.checkpoints.from_mbt import MBTImport, read_mbt
 from brainreel.checkpoints.from_mind_vis import MindVisImport, read_mind_vis
 from brainreel.checkpoints.from_tff import TFFImport, read_tff
@@ -43,6 +44,7 @@ ORIGINS: dict[str, Origin] = {
     "vtn": Origin("VTN (SlowFast)", read_vtn, VTNImport),
     "tff": Origin("TFF, any of its three phases", read_tff, TFFImport),
     "mind-vis": Origin("MinD-Vis: SC-MBM, pretrained or fine-tuned", read_mind_vis, MindVisImport),
+    "mind-vis-ldm": Origin("MinD-Vis: DC-LDM, fine-tuned", read_dc_ldm, DCLDMImport),
     "mbt": Origin("MBT (Scenic, JAX)", read_mbt, MBTImport),
     "mbt_start": Origin("a run folder of a ViT, made into an MBT", read_mbt_start, MBTStart),
     "tubevit": Origin("TubeViT (the PyTorch port)", read_tubevit, TubeViTImport),

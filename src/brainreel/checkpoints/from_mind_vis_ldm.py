@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from brainreel.checkpoints.ldm_keys import Tensors, unet_rules, unet_sizes, vq_rules, vq_sizes
-from brainreel.checkpoints.readers import read_tensors, without_prefix
+from brainreel.checkpoints.readers import read_with_options, without_prefix
 from brainreel.checkpoints.remap import Drop, Rename, remap
-from brainreel.checkpoints.torch_files import plain_options, read_torch
 from brainreel.config import Config
 from brainreel.errors import CheckpointError
 from brainreel.models.latent_diffusion import LatentDiffusionOptions
@@ -37,6 +36,8 @@ class LatentDiffusionImport(Config):
 
     heads: int = Field(1, ge=1)
     """Attention heads of the U-Net (label2img: 1)."""
+    norm_groups: int = Field(32, ge=1)
+    """Groups of the group norms."""
     weights: Literal["trained", "averaged"] = "trained"
     """Of a U-Net whose file holds both: the weights as trained (which MinD-Vis begins with), or
     their moving average."""
@@ -114,24 +115,8 @@ def read_latent_diffusion(path: Path, options: Mapping[str, Any] | None = None) 
         If a tensor is not known or is missing, or the file could run code.
     """
     told = LatentDiffusionImport.parse(options or {}, where="import latent diffusion")
-    state, settings = _read(Path(path))
+    state, settings = read_with_options(Path(path), "config")
     return sort_tensors(without_prefix(state, "module."), told, str(path), settings)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, and plain values beside them; a state of random numbers is no weight."""
-    if not path.is_file() or path.suffix not in (".pt", ".pth", ".ckpt"):
-        return read_tensors(path), {}
-    content = read_torch(path)
-    inside: Any = next(
-        (content[key] for key in ("model_state_dict", "state_dict", "model") if key in content),
-        content,
-    )
-    held = {name: value for name, value in inside.items() if isinstance(value, Tensor)}
-    if not held:
-        raise CheckpointError(f"{path}: holds no tensors by name.")
-    floats = {n: v.float() if v.is_floating_point() else v for n, v in held.items()}
-    return floats, plain_options(content.get("config"))
 
 
 def sort_tensors(
@@ -146,18 +131,21 @@ def sort_tensors(
     state = _weights(state, told.weights, where)
     rules: list[Rename | Drop] = [*condition_rules(), _SCHEDULE]
     sizes: dict[str, Any] = {}
+    own: dict[str, Any]
     unet, stage = _part(state, _UNET, where), _part(state, _VQ, where)
     if not unet.state and not stage.state:
         raise CheckpointError(
             f"{where}: has neither a U-Net nor a first stage of latent diffusion. Check the file."
         )
     if unet.state:
-        sizes["unet"] = unet_sizes(unet) | {"heads": told.heads}
+        own = {"heads": told.heads, "norm_groups": told.norm_groups}
+        sizes["unet"] = unet_sizes(unet) | own
         n_levels, n_blocks = len(sizes["unet"]["multiples"]), sizes["unet"]["blocks"]
         rules += _under(_UNET, unet_rules(n_levels, n_blocks))
         sizes["time_condition"] = any(name.startswith("time_embed_condtion") for name in unet.state)
     if stage.state:
-        sizes["first_stage"] = {"name": "vq"} | vq_sizes(stage)
+        own = {"name": "vq", "norm_groups": told.norm_groups}
+        sizes["first_stage"] = vq_sizes(stage) | own
         rules += _under(_VQ, vq_rules(len(sizes["first_stage"]["multiples"])))
     last, over = "cond_stage_model.channel_mapper.1.weight", "time_embed_condtion.0.weight"
     if last in state:
