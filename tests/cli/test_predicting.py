@@ -124,7 +124,7 @@ def test_images_sidecars_and_names(brainreel, kept_vae, film, image, tmp_path):
     assert described["DatasetType"] == "derivative"
     assert described["GeneratedBy"][0]["Name"] == "brainreel predict"
     facts = json.loads((out / "sub-01" / "func" / f"{stem}predicted_bold.json").read_text())
-    assert (facts["RepetitionTime"], facts["HaemodynamicDelay"]) == (1.5, 5.0)
+    assert (facts["RepetitionTime"], facts["HaemodynamicDelay"]) == (1.5, 3.0)
     assert facts["Sources"] == [str(path.resolve()) for path in (film, image(1), kept_vae)]
     assert "scanner units" in facts["Units"]
     assert facts["KnownToFit"] is True
@@ -253,6 +253,11 @@ def test_films_of_another_rate_and_size_and_a_dry_run(brainreel, kept_vae, image
         ({"--samples": -1}, "--samples -1: should be 0 to 99"),
         ({"--units": "scaner"}, "Did you mean 'scanner'?"),
         ({"--tr-s": 2}, "has a TR of 2 s, the fit one of 1.5 s."),
+        ({"--tr-s": 0}, "--tr-s 0: should be seconds above 0."),
+        ({"--tr-s": "nan"}, "--tr-s nan: should be seconds above 0."),
+        ({"--film-start-s": "inf"}, "--film-start-s inf: should be seconds."),
+        ({"--film-start-s": -40}, "Give a longer film, or a later --film-start-s."),
+        ({"--subject": "../sub-01"}, "is named by letters and digits, as sub-30."),
     ],
 )
 def test_misuse_is_one_sentence_and_leaves_nothing(
@@ -286,6 +291,7 @@ def with_nan(values: np.ndarray) -> np.ndarray:
         ("sub-30_bold.nii", lambda x: x[..., 0] - 20000.0, "which no BOLD volume is"),
         ("sub-30_space-T1w_bold.nii", lambda x: x[..., 0], "lies in the space T1w"),
         ("sub-30_bold.nii", lambda x: x[0, ..., 0], "2-D; a reference is a volume"),
+        ("sub-30_bold.nii", lambda x: 0 * x[..., 0], "Give one: --mask PATH."),
     ],
 )
 def test_a_reference_that_cannot_be_used(
@@ -312,8 +318,38 @@ def test_a_run_with_nan_and_a_wrong_header(brainreel, kept_vae, film, image, tmp
     more = ("--reference", broken, "--mask", mask, "--out", tmp_path / "out")
     told = brainreel(*args, *more).error
     assert "voxels in the mask hold NaN" in told
+    assert told.endswith("Mend them or give a narrower --mask.")
+    changes = {
+        "9 volumes are too few to tell the deviation": lambda values: values[..., :9],
+        "its volumes are all the same.": lambda values: np.repeat(values[..., :1], 12, axis=3),
+    }
+    for told, change in changes.items():
+        other = image_of(tmp_path / "sub-30_bold.nii", image(2), change)
+        more = ("--reference", other, "--mask", mask, "--out", tmp_path / "out")
+        assert told in brainreel(*args, *more).error
+        assert not (tmp_path / "out").exists()
     whole = image_of(tmp_path / "sub-30_bold.nii", image(2), lambda values: values)
     assert brainreel(*args, "--reference", whole, "--out", tmp_path / "out").code == 0
+
+
+def test_a_reference_without_a_tr(brainreel, kept_vae, film, image, tmp_path):
+    reference = image_of(tmp_path / "sub-30_bold.nii", image(2), lambda values: values)
+    whole = nib.load(reference)
+    whole.header["pixdim"][4] = 0
+    nib.save(whole, tmp_path / "sub-31_bold.nii")
+    told = brainreel(
+        "predict", kept_vae, "--fold", "hold_out_stimulus", "--film", film, "--out",
+        tmp_path / "out", "--reference", tmp_path / "sub-31_bold.nii",
+    ).error  # fmt: skip
+    assert told.endswith("Give RepetitionTime in the sidecar, or --tr-s.")
+
+
+def test_a_prepared_run_takes_no_mask_and_no_tr(brainreel, kept_vae, kept_store, film, tmp_path):
+    run = next(kept_store.glob("sub-01_task-film_run-1_*"))
+    args = ("predict", kept_vae, "--fold", "hold_out_stimulus", "--film", film, "--out",
+            tmp_path / "out", "--reference", run)  # fmt: skip
+    assert "of which --mask says nothing." in brainreel(*args, "--mask", "mask.nii.gz").error
+    assert "of which --tr-s says nothing." in brainreel(*args, "--tr-s", 1.5).error
 
 
 def test_a_broken_reference_film_and_folder(brainreel, kept_vae, film, image, tmp_path):

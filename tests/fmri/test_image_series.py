@@ -64,7 +64,12 @@ def test_more_volumes_than_nifti_holds_are_refused(tmp_path: Path, mask: VoxelMa
 
 @pytest.mark.parametrize(
     ("film", "task"),
-    [("task-cartoon.mp4", "cartoon"), ("new_film-1.mp4", "newfilm1"), ("電影.mp4", "film")],
+    [
+        ("task-cartoon.mp4", "cartoon"),
+        ("new_film-1.mp4", "newfilm1"),
+        ("電影.mp4", "film"),
+        ("Bö-é (2).mp4", "Boe2"),
+    ],
 )
 def test_a_film_names_its_task(film: str, task: str) -> None:
     assert task_of_film(Path(film)) == task

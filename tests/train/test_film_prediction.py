@@ -152,5 +152,5 @@ def test_more_volumes_than_the_film_has_are_refused(film: Path, wanted: int) -> 
 
 def test_a_film_shorter_than_what_a_prediction_depends_on_is_refused(tmp_path: Path) -> None:
     short = write_film(tmp_path / "short.mp4", seconds=5)
-    with pytest.raises(DataError, match=r"lasts 5\.0 s, and a prediction depends on the 6\.0 s"):
+    with pytest.raises(DataError, match=r"ends 5\.0 s after .* depends on the 6\.0 s"):
         predictor().grid(short, None, Fraction(0))

@@ -105,6 +105,10 @@ def whose(path: Path, told: str, subject: str | None) -> str:
         If neither does, or they contradict each other.
     """
     told, given = told.removeprefix("sub-"), (subject or "").removeprefix("sub-")
+    if given and not given.replace("-", "").isalnum():
+        raise DataError(
+            f"--subject {subject}: a person is named by letters and digits, as sub-30. Give that."
+        )
     if told and given and told != given:
         raise DataError(
             f"{path}: is of sub-{told} by its name, and --subject says sub-{given}. Leave "

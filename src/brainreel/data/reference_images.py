@@ -30,6 +30,7 @@ Float32 = NDArray[np.float32]
 # A volume of the same scan lies within a few deviations of what was seen, drifts and all.
 _FARTHEST = 10.0
 _TR_TOLERANCE_S = Fraction(1, 1000)
+_FEWEST_TRS = 10  # of fewer, hardly a deviation is left once drifts and confounds are out
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,11 @@ def read_reference(
         NaN, or nobody says whose it is.
     """
     if (Path(given.image) / MANIFEST).is_file():
+        if given.mask is not None or given.tr_s is not None:
+            option = "--mask" if given.mask is not None else "--tr-s"
+            raise DataError(
+                f"{given.image}: is a prepared run, of which {option} says nothing. Leave it out."
+            )
         return _of_run(read_run(given.image), given, people, volumes, tr_s)
     file = open_reference(
         given.image, people, subject=given.subject, tr_s=given.tr_s, mask=given.mask
@@ -188,7 +194,7 @@ def _of_run(
     told, moments = "the person's training runs", volumes.moments.get(who)
     if moments is None:
         told = "the reference's own run"
-        moments = VolumeMoments.of_segments([(recording, 0, run.grid.n_trs)])
+        moments = _own_moments(given.image, recording)
     views = VolumeViews(moments, run.mask.within(volumes.box), run.level)
     person = Person(
         who,
@@ -200,6 +206,20 @@ def _of_run(
     )
     volume = views(recording.bold.data[number : number + 1])[0]
     return Reference(person, views, volume, number)
+
+
+def _own_moments(path: Path, recording: Recording) -> VolumeMoments:
+    """Return the moments of the run of somebody whom the fit does not know."""
+    n_trs = recording.bold.n_trs
+    if n_trs < _FEWEST_TRS:
+        raise DataError(
+            f"{path}: {n_trs} volumes are too few to tell the deviation of a voxel. Give a run of "
+            f"at least {_FEWEST_TRS}, or a single volume (3-D)."
+        )
+    moments = VolumeMoments.of_segments([(recording, 0, n_trs)])
+    if not moments.std.any():
+        raise DataError(f"{path}: its volumes are all the same. Give a run, or one of them (3-D).")
+    return moments
 
 
 def _check_mask(path: Path, mask: VoxelMask, people: KnownPeople, who: str) -> None:

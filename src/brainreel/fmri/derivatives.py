@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class PredictedNames:
 def task_of_film(film: Path) -> str:
     """Return the task that a film's name tells: its task entity, or its letters and digits."""
     told = BidsName.of(film).entities.get("task") or film.stem
+    told = unicodedata.normalize("NFKD", told)  # é is e and an accent, which is left out
     return "".join(c for c in told if c.isascii() and c.isalnum()) or "film"
 
 

@@ -124,12 +124,14 @@ class FilmPredictor:
         info = probe_film(film)
         _check_senses(info, self.senses)
         # The last TR may show the film in part.
-        in_film = math.ceil((info.duration_s + film_start_s) / self.tr_s)
+        until_s = info.duration_s + film_start_s
+        in_film = math.ceil(until_s / self.tr_s)
         if in_film <= self.context_trs:
+            later = ", or a later --film-start-s" if film_start_s < 0 else ""
             raise DataError(
-                f"{film}: lasts {float(info.duration_s):.1f} s, and a prediction depends on the "
-                f"{float(self.context_trs * self.tr_s):.1f} s of film before it. Give a longer "
-                "film."
+                f"{film}: ends {float(until_s):.1f} s after the first volume's onset, and a "
+                f"prediction depends on the {float(self.context_trs * self.tr_s):.1f} s of film "
+                f"before it. Give a longer film{later}."
             )
         if n_volumes is not None and not 1 <= n_volumes <= in_film:
             raise DataError(
