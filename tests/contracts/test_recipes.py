@@ -160,6 +160,13 @@ RECIPES: dict[str, Maker] = {
         "stages.1.task.windows.window_trs=5",
         "task.windows.window_trs=5",
     ],
+    "sc_mbm_pretrain": lambda _, tmp: [
+        f"data.path={people_store(tmp)}",
+        "data.splits=[{name: given, test_subjects: [sub-03, sub-04]}]",
+        "model={name: sc_mbm, width: 16, depth: 1, heads: 2, decoder_width: 8, decoder_depth: 1,"
+        " decoder_heads: 2}",
+        TWO_STEPS,
+    ],
     "pictures_ridge": lambda study, _: [
         f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
         "data.splits.0.n_train=24",

@@ -33,7 +33,7 @@ _PERSON = "all"
 
 
 class MindVisImport(Config):
-    """What a checkpoint of MinD-Vis does not tell; none is read from the options kept in it."""
+    """What the tensors of a MinD-Vis checkpoint do not tell."""
 
     heads: int | None = Field(None, ge=1)
     """Attention heads of the encoder; none: as the file says, else 16, as published."""

@@ -11,6 +11,7 @@ from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.film_volumes import FilmVolumesConfig
 from brainreel.train.label import LabelConfig
+from brainreel.train.mask_fill import MaskConfig
 from brainreel.train.pictures import PicturesConfig
 from brainreel.train.reconstruct import VolumesConfig
 
@@ -21,6 +22,7 @@ AnyTask = Annotated[
     | ClassifyConfig
     | VolumesConfig
     | FilmVolumesConfig
-    | LabelConfig,
+    | LabelConfig
+    | MaskConfig,
     Field(discriminator="name"),
 ]

@@ -1,0 +1,81 @@
+"""Lightning's view of voxel vectors: the rows of one fold, without regard to time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from brainreel.data.loading import ResumableLoader, ShardedBatches
+from brainreel.data.module import bold_facts
+from brainreel.data.resumable_module import ResumableModule
+from brainreel.data.samples import Fold, Segment, Series, Trials
+from brainreel.data.voxel_rows import ScoredVoxels, VoxelRows, collate_rows
+from brainreel.fmri.normalize import Moments
+from brainreel.layers.voxel_patches import Padding
+from brainreel.shapes import DataSpec
+
+
+class VoxelModule(ResumableModule):
+    """Voxel vectors of one fold: the TRs of recordings, or trials.
+
+    Parameters
+    ----------
+    data
+        Recordings of any number of people, or trials of one.
+    fold
+        Which of it trains, validates and tests.
+    batch
+        Vectors in a batch, per process.
+    seed
+        Seed of the shuffling.
+
+    Attributes
+    ----------
+    spec
+        The facts that size a model.
+    length, padding
+        What vectors are padded to, and how; may be set after the model is built.
+    scored
+        The data in deviations of the training part; there after `setup`.
+    """
+
+    scored: ScoredVoxels
+
+    def __init__(self, data: Series | Trials, fold: Fold, *, batch: int, seed: int) -> None:
+        super().__init__()
+        self.data, self.fold, self.batch, self.seed = data, fold, batch, seed
+        self.spec = voxel_spec(data)
+        self.length = max(self.spec.n_voxels)
+        self.padding: Padding = "wrap"
+        self.moments: Mapping[str, Moments] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Take the moments of the training part, unless they were given."""
+        if not hasattr(self, "scored"):
+            self.scored = ScoredVoxels(self.data, self.fold, self.moments)
+            self.moments = self.scored.moments
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return shuffled vectors of the training part, from where a broken run stopped."""
+        fold = self.fold
+        return self.continued(self._loader(fold.train, fold.train_trials, shuffle=True))
+
+    def val_dataloader(self) -> ResumableLoader:
+        """Return the vectors of the validation part in order."""
+        return self._loader(self.fold.validation, self.fold.validation_trials, shuffle=False)
+
+    def _loader(
+        self, segments: Sequence[Segment], trials: Sequence[int], *, shuffle: bool
+    ) -> ResumableLoader:
+        rows = VoxelRows(self.scored.blocks(segments, trials), self.length, self.padding)
+        rank, n_ranks = self.ranks
+        seed = self.seed if shuffle else None
+        batches = ShardedBatches(len(rows), self.batch, seed=seed, rank=rank, n_ranks=n_ranks)
+        return ResumableLoader(rows, batches, collate=collate_rows)
+
+
+def voxel_spec(data: Series | Trials) -> DataSpec:
+    """Return whose voxels there are, and how many."""
+    if isinstance(data, Series):
+        return bold_facts(data)
+    return replace(data.spec(), picture_shape=(), classes={})

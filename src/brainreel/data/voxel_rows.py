@@ -1,0 +1,135 @@
+"""Voxel vectors of one fold, each z-scored by its person's training part, as rows to load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from brainreel.data.samples import Fold, Recording, Segment, Series, Trials
+from brainreel.errors import DataError
+from brainreel.fmri.normalize import Moments, zscore_voxelwise
+from brainreel.layers.voxel_patches import Padding, padded
+
+Float32 = NDArray[np.float32]
+
+
+class VoxelBatch(NamedTuple):
+    """Voxel vectors in deviations of the training part.
+
+    Attributes
+    ----------
+    voxels
+        (B, V), padded to the longest.
+    counted
+        (B,) boolean, False for a copy that fills up a rank.
+    """
+
+    voxels: Tensor
+    counted: Tensor
+
+
+class VoxelRows(Dataset[tuple[Tensor, bool]]):
+    """Rows of several blocks, one after another; row `~i` is a copy of row i that must not count.
+
+    Parameters
+    ----------
+    blocks
+        (T, V) each, of people with any numbers of voxels.
+    length
+        What rows are padded to.
+    padding
+        How.
+    """
+
+    def __init__(self, blocks: Sequence[Float32], length: int, padding: Padding) -> None:
+        self.blocks, self.length, self.padding = list(blocks), length, padding
+        self.ends = np.cumsum([len(block) for block in self.blocks])
+
+    def __len__(self) -> int:
+        """Rows of all blocks."""
+        return int(self.ends[-1]) if self.blocks else 0
+
+    def __getitem__(self, index: int) -> tuple[Tensor, bool]:
+        """Return one vector, and whether it counts."""
+        row = index if index >= 0 else ~index
+        block = int(np.searchsorted(self.ends, row, side="right"))
+        # Counted from the end of its block, so that the first block is no special case.
+        values = self.blocks[block][row - int(self.ends[block])]
+        return padded(torch.from_numpy(values), self.length, self.padding), index >= 0
+
+
+def collate_rows(rows: Sequence[tuple[Tensor, bool]]) -> VoxelBatch:
+    """Join rows into a batch."""
+    return VoxelBatch(torch.stack([v for v, _ in rows]), torch.tensor([c for _, c in rows]))
+
+
+class ScoredVoxels:
+    """Recordings or trials z-scored voxel by voxel.
+
+    Whoever took part in training has the moments of their training part; of others each recording
+    has moments of its own, as nothing else is known of them.
+
+    Parameters
+    ----------
+    data, fold
+        What is there, and which of it is for training.
+    moments
+        Of the people in training, if they are known; None to take them.
+    """
+
+    def __init__(
+        self, data: Series | Trials, fold: Fold, moments: Mapping[str, Moments] | None = None
+    ) -> None:
+        self.data, self.fold = data, fold
+        self.moments = dict(moments or _training_moments(data, fold))
+        self._scored: dict[int, Float32] = {}
+
+    def blocks(self, segments: Sequence[Segment], trials: Sequence[int] = ()) -> list[Float32]:
+        """Return the (T, V) rows of some segments, or those of some trials."""
+        if isinstance(self.data, Trials):
+            rows = self.data.voxels[np.array(trials, dtype=np.int64)]
+            return [zscore_voxelwise(rows, self.moments[self.data.subject])] if len(rows) else []
+        return [self.of(segment) for segment in segments]
+
+    def of(self, segment: Segment) -> Float32:
+        """Return the (T, V) rows of a segment."""
+        number = segment.recording
+        if number not in self._scored:
+            record = self._record(number)
+            self._scored[number] = zscore_voxelwise(record.bold.data, self.moments_of(number))
+        return self._scored[number][segment.start_tr : segment.stop_tr]
+
+    def moments_of(self, recording: int) -> Moments:
+        """Return the moments by which a recording is z-scored."""
+        record = self._record(recording)
+        return self.moments.get(record.subject) or Moments.of([record.bold.data])
+
+    def _record(self, number: int) -> Recording:
+        assert isinstance(self.data, Series)
+        return self.data.recordings[number]
+
+
+def _training_moments(data: Series | Trials, fold: Fold) -> dict[str, Moments]:
+    """Rounded to the float32 that they are kept in, so that a fit read back divides alike."""
+    parts: dict[str, list[NDArray[np.floating]]] = {}
+    if isinstance(data, Trials):
+        if fold.train_trials:
+            parts[data.subject] = [data.voxels[np.array(fold.train_trials)]]
+    else:
+        for segment in fold.train:
+            who = data.recordings[segment.recording].subject
+            parts.setdefault(who, []).append(data.bold_of(segment))
+    if not parts:
+        raise DataError(f"fold '{fold.name}' has nothing to train on. Choose another split.")
+    found = {}
+    for who, arrays in parts.items():
+        seen = Moments.of(arrays)
+        mean, std = (v.astype(np.float32).astype(np.float64) for v in (seen.mean, seen.std))
+        found[who] = Moments(seen.n, mean, std)
+    return found
