@@ -108,9 +108,9 @@ def test_predictions_are_the_decoded_mean_of_the_prior(film: Path, tmp_path: Pat
         expected = np.concatenate(by_hand[number])
         np.testing.assert_allclose(prediction.predicted, expected, rtol=1e-4, atol=1e-5)
         segment = own.fold.test[number]
-        if prediction.moments is not None:
-            measured = zscore_voxelwise(own.data.bold_of(segment), prediction.moments)  # type: ignore[union-attr]
-            np.testing.assert_allclose(prediction.measured, measured, atol=1e-5)
+        assert prediction.moments is not None
+        measured = zscore_voxelwise(own.data.bold_of(segment), prediction.moments[0])  # type: ignore[union-attr]
+        np.testing.assert_allclose(prediction.measured, measured, atol=1e-5)
 
 
 def test_latent_units_come_with_the_predictions(film: Path, tmp_path: Path) -> None:

@@ -262,7 +262,10 @@ def test_an_import_hands_on_all_but_its_head_and_the_sizes(tmp_path: Path) -> No
     assert settled == MODEL.model_copy(
         update={"encoder_dropout": 0.1, "decoder_dropout": 0.2, "transformer_dropout": 0.1}
     )
-    assert VolumesConfig(start_from=folder).settled(TFFConfig()).max_trs == 7  # type: ignore[attr-defined]
+    volumes = VolumesConfig.parse({"start_from": folder, "windows": {"window_trs": 6}})
+    assert volumes.settled(TFFConfig()).max_trs == 7  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="window_trs is 20, and model.max_trs=7 has positions"):
+        VolumesConfig(start_from=folder).settled(TFFConfig())
     state = task.fit(job(tmp_path / "run", model=settled, **STILL))
     theirs = MODEL.build(DataSpec(grid=(3, 4, 3), classes={"label": 3})).state_dict().keys()
     assert {f"network/{name}" for name in theirs} == set(state)
@@ -284,7 +287,7 @@ def test_what_cannot_be_learned_is_one_sentence(tmp_path: Path) -> None:
         TASK.fit(job(tmp_path, model=MODEL.model_copy(update={"max_trs": 4})))
     folder = imported(tmp_path / "import")
     with pytest.raises(ConfigError, match=r"model\.layers is 3, and the weights in .* for 1"):
-        settled_volumes(TFFLabelConfig(layers=3), folder)
+        settled_volumes(TFFLabelConfig(layers=3), folder, 20)
     save_run(tmp_path / "vit", {"model": ViTConfig().to_dict()}, DataSpec(), {"a": torch.ones(1)})
     with pytest.raises(CheckpointError, match="holds a model 'vit', which is no network of brain"):
-        settled_volumes(TFFLabelConfig(), tmp_path / "vit")
+        settled_volumes(TFFLabelConfig(), tmp_path / "vit", 20)

@@ -92,7 +92,7 @@ class FilmVolumesConfig(TaskConfig):
         if self.backbone_from is not None and isinstance(model, FilmVAEConfig):
             backbone = settled_backbone(model.backbone, self.backbone_from, key="model.backbone")
             model = model.model_copy(update={"backbone": backbone})
-        return settled_volumes(model, self.start_from)
+        return settled_volumes(model, self.start_from, self.windows.window_trs)
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""

@@ -52,7 +52,7 @@ class VolumesConfig(TaskConfig):
 
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights in `start_from`."""
-        return settled_volumes(model, self.start_from)
+        return settled_volumes(model, self.start_from, self.windows.window_trs)
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""

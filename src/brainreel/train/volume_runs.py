@@ -74,7 +74,7 @@ def begun_network(
     return network, begun
 
 
-def settled_volumes(model: ModelConfig, folder: Path | None) -> ModelConfig:
+def settled_volumes(model: ModelConfig, folder: Path | None, window_trs: int) -> ModelConfig:
     """Return a model of volumes with the sizes of the weights that it starts from.
 
     Options that were not given are taken from there; those that change only how a network learns
@@ -86,14 +86,28 @@ def settled_volumes(model: ModelConfig, folder: Path | None) -> ModelConfig:
         The model of a recipe.
     folder
         Run folder of an import or a fit; None changes nothing.
+    window_trs
+        Volumes in the sequences that it will see.
 
     Raises
     ------
     CheckpointError
         If it holds no network of volumes.
     ConfigError
-        If an option that was given contradicts it.
+        If an option that was given contradicts it, or sequences are longer than the transformer
+        has positions for.
     """
+    found = _sized(model, folder)
+    if isinstance(found, TFFOptions) and window_trs >= found.max_trs:
+        raise ConfigError(
+            f"task.windows.window_trs is {window_trs}, and model.max_trs={found.max_trs} has "
+            f"positions for {found.max_trs - 1} volumes and the class token. Use shorter windows, "
+            "or a larger max_trs where no weights are taken over."
+        )
+    return found
+
+
+def _sized(model: ModelConfig, folder: Path | None) -> ModelConfig:
     if folder is None or not isinstance(model, VolumeOptions):
         return model
     stored = stored_model(folder)
