@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from brainreel import __version__
-from brainreel.cli.main import guarded
+from brainreel.cli.guard import guarded
 from brainreel.errors import DataError
 
 COMMANDS = (
@@ -103,7 +103,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(capsys):
 def test_a_terminal_breaks_between_words_and_keeps_paths_whole():
     ours, theirs = pty.openpty()
     code = (
-        "from brainreel.cli.main import guarded\n"
+        "from brainreel.cli.guard import guarded\n"
         "from brainreel.errors import DataError\n"
         "def f(): raise DataError('/a' * 25 + '/file.npz: ' + 'words ' * 20 + 'end.')\n"
         "raise SystemExit(guarded(f))\n"
@@ -141,7 +141,7 @@ def test_the_installed_command(tmp_path):
 
 def test_help_does_not_wait_for_torch():
     code = (
-        "import sys; from brainreel.cli.main import guarded, app\n"
+        "import sys; from brainreel.cli.guard import guarded; from brainreel.cli.main import app\n"
         "guarded(lambda: app(['--version'], standalone_mode=False))\n"
         "assert not {'torch', 'lightning', 'nilearn', 'numpy'} & set(sys.modules)"
     )
