@@ -12,7 +12,8 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     output.textContent = told[at];
     slider.setAttribute("aria-valuetext", told[at]);
     const apart = thumbnails.map((one) => Math.abs(one.dataset.moment - at));
-    thumbnails.forEach((one, i) => one.classList.toggle("now", apart[i] === Math.min(...apart)));
+    const nearest = apart.indexOf(Math.min(...apart));
+    thumbnails.forEach((one, i) => one.classList.toggle("now", i === nearest));
   };
   const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
   const go = (at) => { slider.value = at; show(); };
