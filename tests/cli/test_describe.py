@@ -70,4 +70,12 @@ def test_what_is_printed_can_be_typed(brainreel):
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_is_printed_as_it_stands(brainreel, name):
-    assert yaml.safe_load(brainreel("describe", name).output) == read_recipe(name)
+    called = f"recipe-{name}" if name in things() else name
+    assert yaml.safe_load(brainreel("describe", called).output) == read_recipe(name)
+
+
+def test_what_has_the_name_of_a_model_is_found_too(brainreel):
+    told = brainreel("describe", "film_vae").output
+    assert "model.hrf_delay_s=3.0" in told
+    assert "brainreel describe task-film_vae | recipe-film_vae" in told
+    assert "task.prior_weight=0.0" in brainreel("describe", "task-film_vae").output

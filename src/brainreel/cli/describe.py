@@ -37,10 +37,11 @@ class Family(NamedTuple):
     lead: str = ""
 
 
+_TASKS = Family(AnyTask, "task.")
 _FAMILIES: dict[str, Family] = {
     "models": Family(AnyModel, "model."),
     "backbones": Family(Backbone, "model.backbone."),
-    "tasks": Family(AnyTask, "task."),
+    "tasks": _TASKS,
     "data": Family(DataConfig, "data."),
     "splits of recordings": Family(SeriesSplitConfig, "data.splits.0."),
     "splits of trials": Family(TrialSplitConfig, "data.splits.0."),
@@ -60,6 +61,8 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
 _IMPORTS: dict[str, tuple[type[BaseModel], str]] = {
     f"import-{name}": (origin.options, "") for name, origin in ORIGINS.items()
 }
+# Put before a name that a model has already.
+_TASK, _RECIPE = "task-", "recipe-"
 _WIDEST = 100  # longer lines are hard to read
 
 
@@ -70,11 +73,21 @@ def describe(name: str | None) -> None:
         _print_everything()
     elif name in known:
         print_options(name, *known[name])
-    elif name in recipe_names():
-        console.print(to_yaml(read_recipe(name)), end="", markup=False, soft_wrap=True)
+        others = [f"{kind}{name}" for kind in (_TASK, _RECIPE) if f"{kind}{name}" in _named(known)]
+        if others:
+            console.print(f"\nOf the same name: brainreel describe {' | '.join(others)}")
+    elif name in _named(known):
+        recipe = read_recipe(name.removeprefix(_RECIPE))
+        console.print(to_yaml(recipe), end="", markup=False, soft_wrap=True)
     else:
-        near = did_you_mean(name, [*known, *recipe_names()])
+        near = did_you_mean(name, _named(known))
         raise ConfigError(f"nothing is called '{name}'.{near}")
+
+
+def _named(known: Mapping[str, Any]) -> list[str]:
+    """Return all names there are; a recipe of a model's name has a longer one."""
+    recipes = [f"{_RECIPE}{name}" if name in known else name for name in recipe_names()]
+    return [*known, *recipes]
 
 
 def things() -> Mapping[str, tuple[type[BaseModel], str]]:
@@ -88,9 +101,15 @@ def things() -> Mapping[str, tuple[type[BaseModel], str]]:
 
 
 def members(family: Family) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield (name, config) of every member of a family."""
+    """Yield (name, config) of every member of a family; a task of a model's name has a longer one."""
+    taken = {_own_name(config) for config in models_in(AnyModel)} if family is _TASKS else set()
     for config in models_in(family.union):
-        yield f"{family.lead}{config.model_fields['name'].default}", config
+        name = _own_name(config)
+        yield f"{_TASK if name in taken else family.lead}{name}", config
+
+
+def _own_name(config: type[BaseModel]) -> str:
+    return str(config.model_fields["name"].default)
 
 
 def print_options(name: str, config: type[BaseModel], prefix: str) -> None:
