@@ -101,7 +101,7 @@ def things() -> Mapping[str, tuple[type[BaseModel], str]]:
 
 
 def members(family: Family) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield (name, config) of every member of a family; a task of a model's name has a longer one."""
+    """Yield (name, config) of every member; a task of a model's name has a longer one."""
     taken = {_own_name(config) for config in models_in(AnyModel)} if family is _TASKS else set()
     for config in models_in(family.union):
         name = _own_name(config)
