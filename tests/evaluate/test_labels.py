@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from brainreel.evaluate.labels import people_table, score_label
+from brainreel.evaluate.parts import card_of
 from brainreel.train.label_predictions import LabelPrediction, joined_labels
 from brainreel.train.prediction_files import load_predictions, save_predictions
 from brainreel.train.recipe import ScoringConfig
@@ -65,6 +67,14 @@ def test_numbers_have_error_and_correlation() -> None:
     expected = np.corrcoef(test.scores[:, 0], test.targets)[0, 1]
     assert scores["r"].value == pytest.approx(expected)
     assert scores["mae"].null.min() > scores["mae"].value
+
+
+@pytest.mark.parametrize("unit", [1.0, 365.25, 3e7])
+def test_the_same_answer_for_everybody_ties_with_every_surrogate(unit: float) -> None:
+    test = told(31, 0, 0.0)
+    same = replace(test, targets=unit * test.targets, scores=np.full((31, 1), unit * 30.1))
+    card = card_of("", score_label(same, SCORING, 0), level=0.95)
+    assert card.p_values == {"mae": 1, "r": 1}
 
 
 def test_the_null_of_no_knowledge_is_passed_as_often_as_it_should() -> None:

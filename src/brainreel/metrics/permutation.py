@@ -18,7 +18,8 @@ Tail = Literal["greater", "two-sided"]
 _CACHE_VOXELS = 128
 _BATCH = 100
 
-# Null and observed r of a tie may differ by the rounding of a sum over time.
+# Null and observed score of a tie may differ by the rounding of a sum; of a score above 1 (an error
+# in days) by that share of it.
 _TIE = 1e-12
 
 
@@ -241,7 +242,8 @@ def _null_r(pieces: list[_Piece], orders: Indices) -> Iterator[tuple[slice, Floa
 def _share_reaching(null: Float64, observed: Float64) -> Float64:
     """Return (1 + #{null >= observed}) / (1 + n) for each observed value, NaN for NaN."""
     ranked = np.sort(null)
-    below = np.searchsorted(ranked, observed - _TIE, side="left")
+    tie = _TIE * np.maximum(1, np.abs(observed))
+    below = np.searchsorted(ranked, observed - tie, side="left")
     share = (1 + null.size - below) / (1 + null.size)
     return np.where(np.isnan(observed), np.nan, share)
 
