@@ -39,6 +39,7 @@ def test_a_set_of_films_is_written_and_its_ceilings_told(brainreel, tmp_path, wh
         (["--size", "ful"], "--size ful: should be small or full. Did you mean 'full'"),
         (["--grid", "40x64"], "--grid 40x64: should be three numbers of voxels, such as 40x64x64."),
         (["--grid", "4x9x9", "--voxel-size-mm", "24"], "does not fit in 4 x 9 x 9. Give a larger"),
+        (["--grid", "64x64x9999"], "'grid.2' should be less than or equal to 512"),
         (["--tr-s", "0"], "'tr_s' should be greater than 0"),
         (["--what", "motion", "--train", "0"], "'n_train' should be greater than or equal to 1"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,7 @@ from brainreel.timebase import exact
 
 Float = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
+Side = Annotated[int, Field(le=512)]
 
 _PICTURE_SHOWN_S = 1.0
 # After the last picture, for the blood to come back.
@@ -68,8 +69,9 @@ class StudyConfig(Config):
     """Repetition time in seconds."""
     voxel_size_mm: int = Field(10, ge=4, le=30)
     """Edge of a voxel in millimetres: 10 mm leave about 1900 in the brain."""
-    grid: tuple[int, int, int] | None = None
-    """Voxels of a volume along each side, the brain in the middle; none: just around the brain."""
+    grid: tuple[Side, Side, Side] | None = None
+    """Voxels of a volume along each side, 512 at most, the brain in the middle; none: just around
+    the brain."""
     frame_size: tuple[int, int] = (96, 128)
     """Height and width of a film frame in pixels, both even."""
     frame_rate_hz: float = Field(12.5, gt=0)
