@@ -121,6 +121,12 @@ def test_named_people_and_a_family_between_them() -> None:
     match = r"sub-00 \(train\) and sub-04 \(test\) are of the family 'May'. Keep families on one"
     with pytest.raises(LeakError, match=match):
         make_people_folds(recordings, kin, [split])
+    for left_out in ({"missing": ("sub-07",)}, {"other": ("sub-07",)}):
+        unknown = PeopleLabels(labels.values, labels.classes, {}, **left_out)
+        with pytest.raises(
+            DataError, match="sub-07 is to be on the side of test, and has no label"
+        ):
+            make_people_folds(recordings, unknown, [GivenPeople(test_subjects=("07",))])
     with pytest.raises(DataError, match="split 'given': no subject '07'. Did you mean"):
         make_people_folds(recordings, labels, [GivenPeople(test_subjects=("07",))])
     twice = GivenPeople(test_subjects=("03",), validation_subjects=("03",))

@@ -96,6 +96,11 @@ class GivenPeople(PeopleSplit):
         for side, named in (("validation", self.validation_subjects), ("test", self.test_subjects)):
             for name in named:
                 who = f"sub-{name.removeprefix('sub-')}"
+                if who in (*labels.missing, *labels.other):
+                    raise DataError(
+                        f"split '{self.called}': {who} is to be on the side of {side}, and has no "
+                        "label, or none that is asked for. Name others, or mend the table."
+                    )
                 if who not in side_of:
                     near = did_you_mean(who, people)
                     raise DataError(f"split '{self.called}': no subject '{name}'.{near}")
