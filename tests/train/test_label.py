@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from brainreel.checkpoints.store import save_run
 from brainreel.data.people import People
@@ -16,7 +15,6 @@ from brainreel.errors import CheckpointError, ConfigError, DataError
 from brainreel.models.tff import TFFConfig, TFFLabelConfig
 from brainreel.models.vit import ViTConfig
 from brainreel.shapes import DataSpec
-from brainreel.train import trainer as engine
 from brainreel.train.label import LabelConfig
 from brainreel.train.label_learning import LabelObjective, window_outputs
 from brainreel.train.label_predictions import LabelPrediction
@@ -28,6 +26,7 @@ from brainreel.train.volume_runs import restored, settled_volumes
 
 from ..contracts.cases_volumes import OVER_TIME, TINY
 from ..data.volume_data import people
+from .breaking import power_cut
 
 SIZES = TINY | OVER_TIME | {"max_trs": 7, "embedding": 16, "hidden": 32}
 MODEL = TFFLabelConfig.parse(SIZES)
@@ -201,33 +200,14 @@ def same(one: State, two: State) -> bool:
     return one.keys() == two.keys() and all(np.array_equal(one[k], two[k]) for k in one)
 
 
-class BrokenError(Exception):
-    """What a power cut is in this file."""
-
-
-class Break(Callback):  # type: ignore[misc]
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        if trainer.global_step == 8:
-            raise BrokenError("the power is cut")
-
-
 def test_a_broken_run_ends_as_an_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropping = MODEL.model_copy(update={"encoder_dropout": 0.3})
     every = {"model": dropping, "trainer": {"checkpoint_every_steps": 1, "max_epochs": 3}}
     whole = TASK.fit(job(tmp_path / "whole", **every))
-    make = engine.make_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            engine,
-            "make_trainer",
-            lambda config, folder, callbacks, **kw: make(
-                config, folder, [*callbacks, Break()], **kw
-            ),
-        )
-        with pytest.raises(BrokenError, match="the power is cut"):
-            TASK.fit(job(tmp_path / "broken", **every))
+    with power_cut(monkeypatch, step=8):
+        TASK.fit(job(tmp_path / "broken", **every))
     assert same(TASK.fit(job(tmp_path / "broken", **every)), whole)
 
 

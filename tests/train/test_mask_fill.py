@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from brainreel.checkpoints.imported import Imported, save_imported
 from brainreel.data.samples import Fold, Series, Trials
@@ -17,7 +16,6 @@ from brainreel.layers.masking import keep_lowest
 from brainreel.models.sc_mbm import SCMBMConfig
 from brainreel.models.tff import TFFConfig
 from brainreel.shapes import DataSpec
-from brainreel.train import trainer as engine
 from brainreel.train.filling import fill, rounds
 from brainreel.train.mask_fill import MaskConfig
 from brainreel.train.optim import OptimConfig
@@ -25,6 +23,7 @@ from brainreel.train.task import Job, State
 from brainreel.train.trainer import TrainerConfig
 
 from ..data.volume_data import in_time, people
+from .breaking import power_cut
 
 SIZES = {
     "patch": 4,
@@ -166,32 +165,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         TASK.fit(job(tmp_path / "a", model=TFFConfig()))
 
 
-class BrokenError(Exception):
-    """What a power cut is in this file."""
-
-
-class Break(Callback):  # type: ignore[misc]
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        if trainer.global_step == 8:
-            raise BrokenError("the power is cut")
-
-
 def test_a_broken_run_ends_as_an_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = {"checkpoint_every_steps": 1}
     whole = TASK.fit(job(tmp_path / "whole", trainer=every))
-    make = engine.make_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            engine,
-            "make_trainer",
-            lambda config, folder, callbacks, **kw: make(
-                config, folder, [*callbacks, Break()], **kw
-            ),
-        )
-        with pytest.raises(BrokenError, match="the power is cut"):
-            TASK.fit(job(tmp_path / "broken", trainer=every))
+    with power_cut(monkeypatch, step=8):
+        TASK.fit(job(tmp_path / "broken", trainer=every))
     assert same(TASK.fit(job(tmp_path / "broken", trainer=every)), whole)
     with pytest.raises(CheckpointError, match="other settings or data"):
         TASK.fit(job(tmp_path / "broken", trainer=every, lr=0.1))

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from brainreel.data.samples import Series
 from brainreel.errors import CheckpointError
 from brainreel.fmri.normalize import zscore_voxelwise
 from brainreel.models.tff import TFFAutoencoderConfig, TFFConfig
-from brainreel.train import trainer as engine
 from brainreel.train.begin import take_over
 from brainreel.train.optim import OptimConfig
 from brainreel.train.reconstruct import VolumesConfig
@@ -22,6 +20,7 @@ from brainreel.train.trainer import TrainerConfig
 
 from ..contracts.cases_volumes import OVER_TIME, TINY
 from ..data.volume_data import in_time, people
+from .breaking import power_cut
 
 DROPPING = {"encoder_dropout": 0.2, "decoder_dropout": 0.1}
 SINGLE = TFFAutoencoderConfig.parse(TINY | DROPPING)
@@ -125,32 +124,13 @@ def test_weights_that_do_not_fit_are_named() -> None:
     assert take_over(network, {}, where="there") == {}
 
 
-class BrokenError(Exception):
-    """What a power cut is in this file."""
-
-
-class Break(Callback):  # type: ignore[misc]
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        if trainer.global_step == 4:
-            raise BrokenError("the power is cut")
-
-
 def test_a_broken_run_ends_as_an_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = {"checkpoint_every_steps": 1}
     whole = TASK.fit(job(tmp_path / "whole", trainer=every))
-    make = engine.make_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            engine,
-            "make_trainer",
-            lambda config, folder, callbacks, **kw: make(
-                config, folder, [*callbacks, Break()], **kw
-            ),
-        )
-        with pytest.raises(BrokenError, match="the power is cut"):
-            TASK.fit(job(tmp_path / "broken", trainer=every))
+    with power_cut(monkeypatch, step=4):
+        TASK.fit(job(tmp_path / "broken", trainer=every))
     assert same(TASK.fit(job(tmp_path / "broken", trainer=every)), whole)
     with pytest.raises(CheckpointError, match="other settings or data"):
         TASK.fit(job(tmp_path / "broken", trainer=every, lr=0.1))

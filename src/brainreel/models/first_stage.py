@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
@@ -86,7 +87,7 @@ class KLOptions(AutoencoderOptions):
 FirstStageOptions = Annotated[VQOptions | KLOptions | PixelOptions, Field(discriminator="name")]
 
 
-class FirstStage(nn.Module):
+class FirstStage(nn.Module, ABC):
     """Pictures in [-1, 1] as latents, and back.
 
     Attributes
@@ -124,13 +125,13 @@ class FirstStage(nn.Module):
         check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
         return self.pictures(latents / self.scale)
 
+    @abstractmethod
     def latents(self, pictures: Tensor) -> Tensor:
         """Return the latents before they are scaled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pictures(self, latents: Tensor) -> Tensor:
         """Return the pictures of latents that are not scaled."""
-        raise NotImplementedError
 
 
 class PixelStage(FirstStage):

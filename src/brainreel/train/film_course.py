@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -37,17 +39,16 @@ class FilmCourses:
 
     def __init__(self, network: FilmVAE, data: VolumeModule, high_pass_hz: float | None) -> None:
         self.network, self.data, self.high_pass_hz = network, data, high_pass_hz
+        self._seen: dict[int, Float32] = {}
         self._courses: dict[int, Float32] = {}
-        self._level: Float32 | None = None
 
-    @property
+    @cached_property
     def level(self) -> Float32:
         """(D,) mean of x over the TRs of the training segments, each film counted once."""
-        if self._level is None:
-            places = {self._place(segment) for segment in self.data.fold.train}
-            rows = [self._raw(strip)[start:stop] for strip, start, stop in sorted(places)]
-            self._level = np.concatenate(rows).mean(axis=0)
-        return self._level
+        places = {self._place(segment) for segment in self.data.fold.train}
+        rows = [self._raw(strip)[start:stop] for strip, start, stop in sorted(places)]
+        mean: Float32 = np.concatenate(rows).mean(axis=0)
+        return mean
 
     def of_segment(self, segment: Segment) -> Float32:
         """Return the (T, D) vectors of a segment."""
@@ -75,8 +76,13 @@ class FilmCourses:
             self._courses[strip] = values.astype(np.float32)
         return self._courses[strip]
 
-    @torch.no_grad()
     def _raw(self, strip: int) -> Float32:
+        if strip not in self._seen:
+            self._seen[strip] = self._looked_at(strip)
+        return self._seen[strip]
+
+    @torch.no_grad()
+    def _looked_at(self, strip: int) -> Float32:
         """Look at one run of film from its start to its end."""
         recording = self.data.strip_of.index(strip)
         whole = Segment(recording, 0, self.data.series.recordings[recording].bold.n_trs)
