@@ -34,6 +34,7 @@ from brainreel.train.volume_objective import VolumeLossConfig
 
 from ..contracts.cases_volumes import OVER_TIME, TINY
 from ..data.volume_data import in_time, people, write_film
+from .breaking import power_cut
 
 SIZES = TINY | OVER_TIME | {"max_trs": 6}
 MODEL = FilmVAEConfig.parse(SIZES | {
@@ -201,6 +202,17 @@ def same(one: State, two: State) -> bool:
 def test_a_fit_can_be_made_again(film: Path, tmp_path: Path) -> None:
     states = [task(prior_weight=1.0, prior_draw="draw").fit(job(film, tmp_path / n)) for n in "ab"]
     assert same(*states)
+
+
+@pytest.mark.parametrize("film_prior", ["gradient", "ridge"])
+def test_a_broken_run_ends_as_an_unbroken_one(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film_prior: str
+) -> None:
+    learned, every = task(film_prior=film_prior), {"checkpoint_every_steps": 1}
+    whole = learned.fit(job(film, tmp_path / "whole", trainer=every))
+    with power_cut(monkeypatch, step=2):
+        learned.fit(job(film, tmp_path / "broken", trainer=every))
+    assert same(learned.fit(job(film, tmp_path / "broken", trainer=every)), whole)
 
 
 def test_weights_of_tff_are_handed_on(film: Path, tmp_path: Path) -> None:
