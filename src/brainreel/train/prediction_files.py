@@ -95,7 +95,7 @@ def _load(folder: Path, entry: Mapping[str, Any]) -> AnyPrediction:
     arrays |= {key: str(entry[key]) for key in ("split", "fold", "subject")}
     try:
         if entry["kind"] == PicturePrediction.kind:
-            return PicturePrediction(**arrays)
+            return PicturePrediction.from_arrays(arrays)
         if entry["kind"] == ClassPrediction.kind:
             return ClassPrediction.from_arrays(arrays)
         if entry["kind"] == LabelPrediction.kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -151,6 +151,12 @@ class PicturePrediction:
         (B,) indices of the trials in the data.
     baseline
         (C, H, W) mean picture of the training trials: what is known without the brain.
+    samples
+        (B, S, C, H, W) in [0, 1], all pictures that were drawn of each brain, kept to 1/255; or
+        None where nothing is drawn.
+    rule
+        How `predicted` came from the samples: "first", "average", "consensus" (the sample nearest
+        to the mean of all); empty without samples. No rule sees the true picture.
     """
 
     split: str
@@ -161,6 +167,8 @@ class PicturePrediction:
     labels: NDArray[np.int64]
     trials: NDArray[np.int64]
     baseline: Float32
+    samples: Float32 | None = None
+    rule: str = ""
 
     def __post_init__(self) -> None:
         sizes = check_shape(self.predicted, "B C H W", name="predicted")
@@ -168,15 +176,47 @@ class PicturePrediction:
         check_shape(self.labels, "B", name="labels", B=sizes["B"])
         check_shape(self.trials, "B", name="trials", B=sizes["B"])
         check_shape(self.baseline, "C H W", name="baseline", **{a: sizes[a] for a in "CHW"})
+        if (self.samples is None) != (not self.rule):
+            raise DataError(
+                f"fold '{self.fold}': samples need a rule that tells how a picture came from them, "
+                "and a rule needs samples. Give both or neither."
+            )
+        if self.samples is not None:
+            check_shape(self.samples, "B S C H W", name="samples", **sizes)
+            # As the file holds them, so that scores are the same before and after.
+            kept = _bytes_of(self.samples, f"fold '{self.fold}'").astype(np.float32) / 255
+            object.__setattr__(self, "samples", kept)
 
     kind = "pictures"
 
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> PicturePrediction:
+        """Return a prediction from what `_arrays` gave."""
+        kept = dict(arrays)
+        if "samples" in kept:
+            kept["samples"] = kept["samples"].astype(np.float32) / 255
+            kept["rule"] = str(kept["rule"])
+        return cls(**kept)
+
     def _arrays(self) -> dict[str, NDArray[Any]]:
         names = ("predicted", "true", "labels", "trials", "baseline")
-        return {name: getattr(self, name) for name in names}
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in names}
+        if self.samples is None:
+            return arrays
+        samples = _bytes_of(self.samples, f"fold '{self.fold}'")
+        return arrays | {"samples": samples, "rule": np.array(self.rule)}
 
     def _entry(self) -> dict[str, Any]:
         return {}
+
+
+def _bytes_of(pictures: Float32, where: str) -> NDArray[np.uint8]:
+    """Return pictures in [0, 1] as 0 to 255."""
+    if not pictures.size or not np.isfinite(pictures).all():
+        raise DataError(f"{where}: samples are empty, or hold NaN. Train with a smaller optim.lr.")
+    if pictures.min() < 0 or pictures.max() > 1:
+        raise DataError(f"{where}: samples must lie in [0, 1]. Clip them.")
+    return np.round(pictures * 255).astype(np.uint8)
 
 
 AnyPrediction = (
