@@ -139,13 +139,13 @@ def trial_fold(train, test):
 
 def test_trials_leak_by_number_by_picture_and_by_voxels():
     voxels = np.arange(8, dtype=np.float32).reshape(4, 2)
-    pictures = np.arange(16, dtype=np.float32).reshape(4, 1, 2, 2)
-    check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, pictures=pictures)
+    items = np.arange(4)
+    check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, items=items)
     with pytest.raises(LeakError, match="trial 1 is in training and in test"):
-        check_no_trial_leak(trial_fold([0, 1], [1, 2]), voxels=voxels, pictures=None)
-    pictures[3] = pictures[0]
+        check_no_trial_leak(trial_fold([0, 1], [1, 2]), voxels=voxels, items=None)
+    items[3] = items[0]
     with pytest.raises(LeakError, match="training trial 0 and test trial 3 have the same picture"):
-        check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, pictures=pictures)
+        check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, items=items)
     voxels[2] = voxels[1]
     with pytest.raises(LeakError, match="training trial 1 and test trial 2 have the same voxel"):
-        check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, pictures=None)
+        check_no_trial_leak(trial_fold([0, 1], [2, 3]), voxels=voxels, items=None)

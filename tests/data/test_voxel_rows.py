@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from brainreel.data.samples import Fold, Trials
+from brainreel.data.stored_pictures import StoredPictures
 from brainreel.data.voxel_module import VoxelModule
 from brainreel.data.voxel_rows import ScoredVoxels, VoxelRows, collate_rows
 from brainreel.errors import DataError
@@ -66,3 +69,59 @@ def test_trials_are_scored_by_their_training_trials() -> None:
     np.testing.assert_allclose(batch.voxels.numpy(), expected, rtol=1e-4)
     with pytest.raises(DataError, match="fold 'b' has nothing to train on"):
         ScoredVoxels(trials, Fold("b", "b", test_trials=(1,)))
+
+
+def test_trials_of_several_people_are_each_scored_by_their_own_training_trials() -> None:
+    rng = np.random.default_rng(1)
+    people = np.array([0, 0, 1, 0, 1, 1, 0, 2, 2])
+    sizes = (4, 3, 2)
+    voxels = np.zeros((9, 4), np.float32)
+    for row, person in enumerate(people):
+        voxels[row, : sizes[person]] = rng.normal(person, 1 + person, sizes[person])
+    fold = Fold(
+        "a", "a", train_trials=(0, 1, 2, 4), test_trials=(3, 5), validation_trials=(6, 7, 8)
+    )
+    names = ("anna", "bert", "cleo")
+    trials = Trials(voxels, None, None, (fold,), names, person=people, sizes=sizes)
+    assert trials.spec().n_voxels == sizes
+    assert trials.of_person(1).tolist() == [2, 4, 5]
+    with pytest.raises(
+        DataError, match="one person is needed, and the data has 3: anna, bert, cleo"
+    ):
+        _ = trials.subject
+    data = VoxelModule(trials, fold, batch=9, seed=0)
+    data.setup()
+    assert set(data.moments) == {"anna", "bert"}
+    # Of cleo, who took no part in training, the moments of all her own trials.
+    seen = {0: voxels[[0, 1]], 1: voxels[[2, 4]], 2: voxels[[7, 8]]}
+    (batch,) = list(data.val_dataloader())
+    for found, row in zip(batch.voxels.numpy(), (6, 7, 8), strict=True):
+        own = sizes[people[row]]
+        rows = seen[people[row]][:, :own]
+        z = (voxels[row, :own] - rows.mean(0)) / rows.std(0)
+        np.testing.assert_allclose(found, np.resize(z, 4), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("changed", "told"), [
+    ({"sizes": (4, 5)}, "people of (4, 5) voxels do not fill vectors of 4"),
+    ({"sizes": (4,)}, "2 people ('a', 'b') with 1 numbers of voxels"),
+    ({"subjects": ("a", "a")}, "Give each person once"),
+    ({"person": np.array([0, 2])}, "trials of people beyond the 2 that are named"),
+    ({"person": np.array([0])}, "person has 1 along axis B"),
+])  # fmt: skip
+def test_people_that_do_not_fit_their_trials_are_refused(changed: dict, told: str) -> None:
+    plain = {"subjects": ("a", "b"), "person": np.array([0, 1]), "sizes": (4, 3)}
+    with pytest.raises(DataError, match=re.escape(told)):
+        Trials(np.zeros((2, 4), np.float32), None, None, (), **plain | changed)
+
+
+def test_stored_pictures_are_given_out_by_trial() -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (3, 3, 2, 2), dtype=np.uint8)
+    stored[2] = stored[0]
+    pictures = StoredPictures(stored, np.array([2, 0, 1, 1]))
+    assert pictures.shape == (4, 3, 2, 2)
+    np.testing.assert_allclose(pictures[[0, 3]], stored[[2, 1]] / 255, atol=1e-7)
+    np.testing.assert_array_equal(pictures[1], pictures[:][1])
+    assert pictures.items().tolist() == [0, 0, 1, 1]
+    with pytest.raises(DataError, match="pictures beyond the 3 that are there"):
+        StoredPictures(stored, np.array([3]))

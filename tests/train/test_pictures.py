@@ -28,7 +28,7 @@ def make_trials(shuffled=False):
         pictures.reshape(40, 1, 4, 6).astype(np.float32),
         np.arange(40) % 2,
         (FOLD,),
-        "sub-07",
+        ("sub-07",),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,19 @@ def check_no_leak(
 
 
 def check_no_trial_leak(
-    fold: Fold, *, voxels: NDArray[np.float32], pictures: NDArray[np.float32] | None
+    fold: Fold, *, voxels: NDArray[np.float32], items: NDArray[np.int64] | None
 ) -> None:
-    """Refuse a fold of trials with a trial, its voxels or its picture on both sides.
+    """Refuse a fold of trials with a trial, its voxels or its picture on two sides.
+
+    Parameters
+    ----------
+    fold
+        Training, validation and test trials.
+    voxels
+        (B, V) of all trials.
+    items
+        (B,) numbers, equal where one picture was seen; None without pictures. Whoever saw it: what
+        one person saw in training tells what another saw in the test.
 
     Raises
     ------
@@ -89,20 +100,26 @@ def check_no_trial_leak(
         Naming both trials.
     """
     where = f"split '{fold.split}', fold '{fold.name}'"
-    both = sorted(set(fold.train_trials) & set(fold.test_trials))
-    if both:
-        raise LeakError(f"{where}: trial {both[0]} is in training and in test.")
-    for array, told in ((pictures, "the same picture"), (voxels, "the same voxel values")):
-        if array is None:
-            continue
-        seen = {array[i].tobytes(): i for i in fold.train_trials}
-        for i in fold.test_trials:
-            twin = seen.get(array[i].tobytes())
-            if twin is not None:
-                raise LeakError(
-                    f"{where}: training trial {twin} and test trial {i} have {told}. Keep "
-                    "repeats on one side; the split 'stratified' does."
-                )
+    sides = {
+        "training": fold.train_trials,
+        "validation": fold.validation_trials,
+        "test": fold.test_trials,
+    }
+    for (first, ones), (second, others) in combinations(sides.items(), 2):
+        both = sorted(set(ones) & set(others))
+        if both:
+            raise LeakError(f"{where}: trial {both[0]} is in {first} and in {second}.")
+        for array, told in ((items, "the same picture"), (voxels, "the same voxel values")):
+            if array is None:
+                continue
+            seen = {array[i].tobytes(): i for i in ones}
+            for i in others:
+                twin = seen.get(array[i].tobytes())
+                if twin is not None:
+                    raise LeakError(
+                        f"{where}: {first} trial {twin} and {second} trial {i} have {told}. Keep "
+                        "repeats on one side; the split 'stratified' does."
+                    )
 
 
 def check_families(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brainreel.data.stored_pictures import StoredPictures
 from brainreel.errors import DataError
 from brainreel.fmri.bold import Bold
 from brainreel.fmri.store import PreparedRun
 from brainreel.shapes import DataSpec, check_shape
 
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,39 +174,93 @@ class Trials:
     Attributes
     ----------
     voxels
-        (B, V) float32.
+        (B, V) float32; V is the most voxels that anybody has, and 0 stands behind the voxels of
+        those who have fewer.
     pictures
-        (B, C, H, W) float32 in [0, 1], or None.
+        (B, C, H, W) float32 in [0, 1], or `StoredPictures`, or None.
     labels
         (B,) integers, or None.
     folds
         The fits to make.
-    subject
-        Whose brain it is.
+    subjects
+        Whose brains they are.
+    person
+        (B,) place of each trial's person in `subjects`; left out, all are of the first.
+    sizes
+        Voxels of each person; left out, all that there are.
+    item
+        (B,) numbers, equal where one picture was seen, or None if that is not known.
     """
 
     voxels: Float32
-    pictures: Float32 | None
-    labels: NDArray[np.int64] | None
+    pictures: Float32 | StoredPictures | None
+    labels: Int64 | None
     folds: tuple[Fold, ...]
-    subject: str = "sub-01"
+    subjects: tuple[str, ...] = ("sub-01",)
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    person: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    sizes: tuple[int, ...] = ()
+    item: Int64 | None = None
 
     def __post_init__(self) -> None:
-        n = check_shape(self.voxels, "B V", name="voxels")["B"]
+        found = check_shape(self.voxels, "B V", name="voxels")
+        n, most = found["B"], found["V"]
+        if not self.person.size:
+            object.__setattr__(self, "person", np.zeros(n, np.int64))
+        if not self.sizes:
+            object.__setattr__(self, "sizes", (most,) * len(self.subjects))
         if self.pictures is not None:
             check_shape(self.pictures, "B C H W", name="pictures", B=n)
-        if self.labels is not None:
-            check_shape(self.labels, "B", name="labels", B=n)
+        for name, values in (("labels", self.labels), ("person", self.person), ("item", self.item)):
+            if values is not None:
+                check_shape(values, "B", name=name, B=n)
         if not np.isfinite(self.voxels).all():
             raise DataError("voxels hold NaN or infinite values. Clean or drop those trials.")
+        self._check_people(most)
+
+    def _check_people(self, most: int) -> None:
+        n_people = len(self.subjects)
+        if len(set(self.subjects)) < n_people or len(self.sizes) != n_people:
+            raise DataError(
+                f"{n_people} people {self.subjects} with {len(self.sizes)} numbers of voxels. Give "
+                "each person once, with one number."
+            )
+        if max(self.sizes) != most or min(self.sizes) < 1:
+            raise DataError(f"people of {self.sizes} voxels do not fill vectors of {most}.")
+        if self.person.size and not 0 <= self.person.min() <= self.person.max() < n_people:
+            raise DataError(f"trials of people beyond the {n_people} that are named.")
+
+    @property
+    def subject(self) -> str:
+        """The only person.
+
+        Raises
+        ------
+        DataError
+            If there are several.
+        """
+        if len(self.subjects) > 1:
+            raise DataError(
+                f"one person is needed, and the data has {len(self.subjects)}: "
+                f"{', '.join(self.subjects)}. Give the data of one alone, or use a task and model "
+                "that take several."
+            )
+        return self.subjects[0]
+
+    def of_person(self, person: int) -> NDArray[np.intp]:
+        """Return the rows of person number `person`, in order."""
+        return np.flatnonzero(self.person == person)
+
+    def own_voxels(self, person: int, rows: Sequence[int] | NDArray[np.integer]) -> Float32:
+        """Return (B, V) vectors of some of one person's rows, without the zeros behind them."""
+        return self.voxels[np.asarray(rows, np.int64), : self.sizes[person]]
 
     def spec(self) -> DataSpec:
         """Return the facts that size a model."""
         return DataSpec(
-            subjects=(self.subject,),
-            n_voxels=(int(self.voxels.shape[1]),),
+            subjects=self.subjects,
+            n_voxels=self.sizes,
             picture_shape=() if self.pictures is None else tuple(self.pictures.shape[1:]),
             classes={} if self.labels is None else {"label": int(np.max(self.labels)) + 1},
         )

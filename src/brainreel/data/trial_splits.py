@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
 from brainreel.config import Config
 from brainreel.data.leaks import check_no_trial_leak
-from brainreel.data.samples import Fold, Trials
+from brainreel.data.samples import Fold, Int64, Trials
 from brainreel.data.splits import check_labels
+from brainreel.data.stored_pictures import StoredPictures, number_equal
 from brainreel.errors import DataError
 
 
@@ -30,23 +30,28 @@ class TrialSplit(Config):
 
 
 class GivenSplit(TrialSplit):
-    """The order in the file is the split: first the training trials, then the test trials."""
+    """The order in the file is the split: of each person first training, then test trials."""
 
     name: Literal["given"] = "given"
     n_train: int | None = Field(default=None, ge=1)
-    """Trials to train on; none: those of the first key, the others test."""
+    """Trials of each person to train on; none: those of the first key, the others test."""
 
-    def make(self, trials: Trials, n_first: int) -> list[Fold]:
-        """Return one fold; `n_first` is the number of trials under the first key."""
-        n_trials = int(trials.voxels.shape[0])
-        n_train = n_first if self.n_train is None else self.n_train
-        if n_train >= n_trials:
-            raise DataError(
-                f"split '{self.called}': {n_train} training trials of {n_trials} leave none to "
-                "test on. Give a second key, or a smaller n_train."
-            )
-        train, test = tuple(range(n_train)), tuple(range(n_train, n_trials))
-        return [Fold(self.called, self.called, train_trials=train, test_trials=test)]
+    def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
+        """Return one fold; `n_first` are the trials of each person under their first key."""
+        train: list[int] = []
+        test: list[int] = []
+        for person, first in enumerate(n_first):
+            rows = trials.of_person(person).tolist()
+            n_train = first if self.n_train is None else self.n_train
+            if n_train >= len(rows):
+                who = f" of {trials.subjects[person]}" if len(n_first) > 1 else ""
+                raise DataError(
+                    f"split '{self.called}': {n_train} training trials of {len(rows)}{who} leave "
+                    "none to test on. Give a second key, or a smaller n_train."
+                )
+            train, test = train + rows[:n_train], test + rows[n_train:]
+        sides = {"train_trials": tuple(train), "test_trials": tuple(test)}
+        return [Fold(self.called, self.called, **sides)]
 
 
 class StratifiedSplit(TrialSplit):
@@ -58,14 +63,14 @@ class StratifiedSplit(TrialSplit):
     seed: int = 0
     """Seed of the shuffle, so that the folds can be made again."""
 
-    def make(self, trials: Trials, n_first: int) -> list[Fold]:
+    def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
         """Return `n_folds` folds named `label-1`, `label-2`, ...; `n_first` plays no part."""
         if trials.labels is None:
             raise DataError(
                 f"split '{self.called}': there are no labels to stratify by. Give label_keys, or "
                 "use the split 'given'."
             )
-        item_of = _items(trials)
+        item_of = items_of(trials)
         labels = trials.labels[np.unique(item_of, return_index=True)[1]]
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < self.n_folds:
@@ -88,7 +93,7 @@ TrialSplitConfig = Annotated[GivenSplit | StratifiedSplit, Field(discriminator="
 
 
 def make_trial_folds(
-    trials: Trials, n_first: int, splits: Iterable[TrialSplitConfig]
+    trials: Trials, n_first: Sequence[int], splits: Iterable[TrialSplitConfig]
 ) -> tuple[Fold, ...]:
     """Make the folds of several splits, all checked for leaks.
 
@@ -102,15 +107,20 @@ def make_trial_folds(
     splits = tuple(splits)
     check_labels([split.called for split in splits])
     folds = tuple(fold for split in splits for fold in split.make(trials, n_first))
+    items = None if trials.pictures is None and trials.item is None else items_of(trials)
     for fold in folds:
-        check_no_trial_leak(fold, voxels=trials.voxels, pictures=trials.pictures)
+        check_no_trial_leak(fold, voxels=trials.voxels, items=items)
     return folds
 
 
-def _items(trials: Trials) -> NDArray[np.intp]:
-    """Number the trials by picture, so that repeats of one picture share a number."""
-    rows: Sequence[bytes] = [row.tobytes() for row in trials.voxels]
-    if trials.pictures is not None:
-        rows = [picture.tobytes() for picture in trials.pictures]
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.intp)
+def items_of(trials: Trials) -> Int64:
+    """Number the trials by picture, so that repeats of one picture share a number.
+
+    By the numbers that came with the data, else by pixels; without pictures by voxels, each trial
+    alone.
+    """
+    if trials.item is not None:
+        return trials.item
+    if isinstance(trials.pictures, StoredPictures):
+        return trials.pictures.items()
+    return number_equal(trials.voxels if trials.pictures is None else trials.pictures)

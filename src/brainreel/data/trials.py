@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -75,9 +76,8 @@ class TrialsData(Config):
             labels = None if labels is None else labels[order]
             notes = ("Negative control: brains and pictures were paired at random.",)
         sources = {self.path.name: digest_file(self.path)}
-        trials = Trials(voxels, pictures, labels, (), self.subject, sources, notes)
-        folds = make_trial_folds(trials, lengths[0], self.splits)
-        return Trials(voxels, pictures, labels, folds, self.subject, sources, notes)
+        trials = Trials(voxels, pictures, labels, (), (self.subject,), sources, notes)
+        return replace(trials, folds=make_trial_folds(trials, lengths[:1], self.splits))
 
     def _voxels(self, key: str) -> Float32:
         values = read_numbers(self.path, key)

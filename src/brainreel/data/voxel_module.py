@@ -21,7 +21,7 @@ class VoxelModule(ResumableModule):
     Parameters
     ----------
     data
-        Recordings of any number of people, or trials of one.
+        Recordings or trials of any number of people.
     fold
         Which of it trains, validates and tests.
     batch

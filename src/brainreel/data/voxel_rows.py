@@ -72,8 +72,8 @@ def collate_rows(rows: Sequence[tuple[Tensor, bool]]) -> VoxelBatch:
 class ScoredVoxels:
     """Recordings or trials z-scored voxel by voxel.
 
-    Whoever took part in training has the moments of their training part; of others each recording
-    has moments of its own, as nothing else is known of them.
+    Whoever took part in training has the moments of their training part; of others each recording,
+    or all trials of a person, have moments of their own, as nothing else is known of them.
 
     Parameters
     ----------
@@ -91,11 +91,25 @@ class ScoredVoxels:
         self._scored: dict[int, Float32] = {}
 
     def blocks(self, segments: Sequence[Segment], trials: Sequence[int] = ()) -> list[Float32]:
-        """Return the (T, V) rows of some segments, or those of some trials."""
+        """Return the (T, V) rows of some segments, or those of some trials, cut between people."""
         if isinstance(self.data, Trials):
-            rows = self.data.voxels[np.array(trials, dtype=np.int64)]
-            return [zscore_voxelwise(rows, self.moments[self.data.subject])] if len(rows) else []
+            return self._trials(self.data, np.array(trials, dtype=np.int64))
         return [self.of(segment) for segment in segments]
+
+    def _trials(self, data: Trials, rows: NDArray[np.int64]) -> list[Float32]:
+        people = data.person[rows]
+        parts = np.split(rows, np.flatnonzero(np.diff(people)) + 1) if len(rows) else []
+        return [
+            zscore_voxelwise(data.own_voxels(person, part), self.moments_of_person(person))
+            for person, part in ((int(data.person[part[0]]), part) for part in parts)
+        ]
+
+    def moments_of_person(self, person: int) -> Moments:
+        """Return the moments by which a person's trials are z-scored."""
+        assert isinstance(self.data, Trials)
+        known = self.moments.get(self.data.subjects[person])
+        own = self.data.of_person(person)
+        return known or Moments.of([self.data.own_voxels(person, own)])
 
     def of(self, segment: Segment) -> Float32:
         """Return the (T, V) rows of a segment."""
@@ -119,8 +133,10 @@ def _training_moments(data: Series | Trials, fold: Fold) -> dict[str, Moments]:
     """Rounded to the float32 that they are kept in, so that a fit read back divides alike."""
     parts: dict[str, list[NDArray[np.floating]]] = {}
     if isinstance(data, Trials):
-        if fold.train_trials:
-            parts[data.subject] = [data.voxels[np.array(fold.train_trials)]]
+        rows = np.array(fold.train_trials, dtype=np.int64)
+        for person in np.unique(data.person[rows]):
+            own = rows[data.person[rows] == person]
+            parts[data.subjects[person]] = [data.own_voxels(person, own)]
     else:
         for segment in fold.train:
             who = data.recordings[segment.recording].subject

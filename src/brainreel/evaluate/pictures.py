@@ -49,9 +49,9 @@ def score_trials(
 def trials_facts(trials: Trials) -> dict[str, Any]:
     """Return who was scored, on what."""
     return {
-        "people": [trials.subject],
+        "people": list(trials.subjects),
         "n_trials": len(trials.voxels),
-        "n_voxels": int(trials.voxels.shape[1]),
+        "n_voxels": trials.sizes[0] if len(trials.sizes) == 1 else list(trials.sizes),
     }
 
 

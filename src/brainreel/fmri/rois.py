@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -12,9 +13,9 @@ from nilearn.image import resample_img
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError
-from brainreel.files import require_file
+from brainreel.files import digest_json, read_json, require_file
 from brainreel.fmri.bold import Float32, VoxelMask
-from brainreel.fmri.images import load_mask, load_volume
+from brainreel.fmri.images import lies_on, load_mask, load_volume
 from brainreel.shapes import check_shape
 
 Regions = dict[str, NDArray[np.bool_]]
@@ -78,15 +79,43 @@ def _on_grid(
 
 
 def read_region_names(table: Path) -> dict[int, str]:
-    """Read label names from a BIDS `dseg.tsv` (columns `index` and `name`)."""
+    """Read label names from a BIDS `dseg.tsv` (columns `index` and `name`), a .csv or a .json.
+
+    JSON maps numbers to names, as `{"1": "V1"}`.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, a number is none, or two regions have one name.
+    """
     table = require_file(table, "table of region names")
-    content = pd.read_csv(table, sep="\t")
-    if not {"index", "name"} <= set(content.columns):
+    if table.suffix.lower() == ".json":
+        content = read_json(table)
+        if not isinstance(content, dict):
+            raise DataError(f'{table}: names of regions are told as {{"1": "V1", "2": "V2"}}.')
+        return _named(table, content.items())
+    try:
+        rows = pd.read_csv(table, sep="," if table.suffix.lower() == ".csv" else "\t", dtype=str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as fault:
+        raise DataError(f"{table}: not a table that can be read.") from fault
+    if not {"index", "name"} <= set(rows.columns):
         raise DataError(
-            f"{table}: columns {', '.join(map(str, content.columns))}; it needs 'index' and 'name'."
+            f"{table}: columns {', '.join(map(str, rows.columns))}; it needs 'index' and 'name'."
         )
-    pairs = zip(content["index"], content["name"], strict=True)
-    return {int(index): str(name) for index, name in pairs}
+    return _named(table, zip(rows["index"], rows["name"], strict=True))
+
+
+def _named(table: Path, pairs: Iterable[tuple[Any, Any]]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for index, name in pairs:
+        try:
+            number = int(str(index).removesuffix(".0"))
+        except ValueError as fault:
+            raise DataError(f"{table}: '{index}' is no number of a region.") from fault
+        if str(name) in names.values() and number != 0:
+            raise DataError(f"{table}: two regions are called '{name}'. Rename one.")
+        names[number] = str(name)
+    return names
 
 
 def regions_from_masks(masks: Mapping[str, Path], mask: VoxelMask) -> Regions:
@@ -97,19 +126,22 @@ def regions_from_masks(masks: Mapping[str, Path], mask: VoxelMask) -> Regions:
     DataError
         Naming the image on another grid, or the region without a voxel in the mask.
     """
-    regions: Regions = {}
-    for name, path in masks.items():
-        region = load_mask(path)
-        same = region.grid == mask.grid and np.allclose(region.affine, mask.affine, atol=1e-3)
-        if not same:
-            raise DataError(
-                f"{path}: region '{name}' lies on another grid {region.grid} than the mask "
-                f"{mask.grid}. Resample it first (nilearn.image.resample_to_img)."
-            )
-        regions[name] = region.inside[mask.inside]
-        if not regions[name].any():
-            raise DataError(f"{path}: region '{name}' has no voxel in the mask.")
-    return regions
+    return {name: regions_from_mask(name, path, load_mask(path), mask) for name, path in masks.items()}
+
+
+def regions_from_mask(
+    name: str, path: Path, region: VoxelMask, mask: VoxelMask
+) -> NDArray[np.bool_]:
+    """Return which voxels (V,) of a mask lie in one region, read from `path`."""
+    if not lies_on(region, mask.grid, mask.affine):
+        raise DataError(
+            f"{path}: region '{name}' lies on another grid {region.grid} than the mask "
+            f"{mask.grid}. Resample it first (nilearn.image.resample_to_img)."
+        )
+    members: NDArray[np.bool_] = region.inside[mask.inside]
+    if not members.any():
+        raise DataError(f"{path}: region '{name}' has no voxel in the mask.")
+    return members
 
 
 def average_rois(
@@ -132,3 +164,19 @@ def average_rois(
             raise DataError(f"region '{name}' has no voxel. Leave it out.")
         means[:, number] = data[:, inside].mean(axis=1, dtype=np.float64)
     return means, tuple(regions)
+
+
+def save_regions(path: Path, regions: Mapping[str, NDArray[np.bool_]]) -> None:
+    """Write regions as an .npz: `names` (R,) text and `members` (R, V) boolean."""
+    np.savez(path, names=np.array(list(regions), dtype=str), members=np.stack([*regions.values()]))
+
+
+def read_regions(path: Path) -> Regions:
+    """Read what `save_regions` wrote."""
+    with np.load(require_file(path, "file of regions"), allow_pickle=False) as kept:
+        return dict(zip(kept["names"].tolist(), kept["members"], strict=True))
+
+
+def regions_digest(regions: Mapping[str, NDArray[np.bool_]]) -> str:
+    """Return the SHA-256 of the names and their voxels."""
+    return digest_json({name: np.packbits(inside).tolist() for name, inside in regions.items()})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Fold, Trials
+from brainreel.data.stored_pictures import StoredPictures
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
@@ -58,7 +59,7 @@ def fit_pictures(trials: Trials, fold: Fold, model: ModelConfig, seed: int) -> S
     """
     if not fold.train_trials:
         raise DataError(f"fold '{fold.name}' has no training trial. Choose another split.")
-    rows = np.array(fold.train_trials)
+    rows = _rows_of_one(trials, fold.train_trials)
     estimator = model.build(trials.spec()).fit(
         trials.voxels[rows], _pictures(trials)[rows], rng=np.random.default_rng(seed)
     )
@@ -70,7 +71,7 @@ def predict_pictures(
     trials: Trials, fold: Fold, model: ModelConfig, state: Mapping[str, NDArray[np.float32]]
 ) -> PicturePrediction:
     """Reconstruct the fold's test pictures, beside the true ones and the mean training picture."""
-    rows = np.array(fold.test_trials, dtype=np.int64)
+    rows = _rows_of_one(trials, fold.test_trials)
     estimator = model.build(trials.spec()).from_state(state)
     unlabelled = np.full(len(trials.voxels), -1, dtype=np.int64)
     pictures = _pictures(trials)
@@ -92,7 +93,16 @@ def _trials(job: Job) -> Trials:
     return job.data
 
 
-def _pictures(trials: Trials) -> Float32:
+def _rows_of_one(trials: Trials, rows: Sequence[int]) -> NDArray[np.int64]:
+    if len(trials.subjects) > 1:
+        raise DataError(
+            f"picture_ridge fits one person, and the data has {', '.join(trials.subjects)}. Give "
+            "the data of one alone."
+        )
+    return np.array(rows, dtype=np.int64)
+
+
+def _pictures(trials: Trials) -> Float32 | StoredPictures:
     if trials.pictures is None:
         raise DataError("pictures needs the pictures that were seen. Give data.picture_keys.")
     return trials.pictures

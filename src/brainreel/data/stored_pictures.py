@@ -1,0 +1,62 @@
+"""Pictures kept once each in bytes, given out by trial as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainreel.errors import DataError
+from brainreel.shapes import check_shape
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPictures:
+    """The pictures of B trials, of which several may have seen one picture.
+
+    `pictures[rows]` gives (B, C, H, W) float32 in [0, 1] of some trials, `pictures[row]` one.
+
+    Attributes
+    ----------
+    stored
+        (N, C, H, W) uint8, each picture once.
+    number
+        (B,) place in `stored` of what each trial saw.
+    """
+
+    stored: NDArray[np.uint8]
+    number: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n = check_shape(self.stored, "N C H W", name="pictures")["N"]
+        check_shape(self.number, "B", name="picture numbers")
+        if self.number.size and not 0 <= self.number.min() <= self.number.max() < n:
+            raise DataError(f"trials with pictures beyond the {n} that are there.")
+
+    def __len__(self) -> int:
+        """Trials B."""
+        return len(self.number)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(B, C, H, W)."""
+        return (len(self.number), *self.stored.shape[1:])
+
+    def __getitem__(
+        self, rows: int | slice | Sequence[int] | NDArray[np.integer] | NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the pictures of some trials."""
+        return self.stored[self.number[rows]].astype(np.float32) / np.float32(255)
+
+    def items(self) -> NDArray[np.int64]:
+        """Return (B,) numbers that are equal where all pixels are."""
+        return number_equal(self.stored)[self.number]
+
+
+def number_equal(rows: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Number rows from 0 in order of first appearance; rows of equal bytes share a number."""
+    numbers: dict[bytes, int] = {}
+    found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+    return np.array(found, dtype=np.int64)
