@@ -50,8 +50,8 @@ class GivenSplit(TrialSplit):
                     "none to test on. Give a second key, or a smaller n_train."
                 )
             train, test = train + rows[:n_train], test + rows[n_train:]
-        sides = {"train_trials": tuple(train), "test_trials": tuple(test)}
-        return [Fold(self.called, self.called, **sides)]
+        sides = tuple(train), tuple(test)
+        return [Fold(self.called, self.called, train_trials=sides[0], test_trials=sides[1])]
 
 
 class StratifiedSplit(TrialSplit):
