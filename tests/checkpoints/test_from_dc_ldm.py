@@ -173,7 +173,11 @@ def test_a_finetuned_file_becomes_the_model(finetuned: Path) -> None:
 
 
 def test_it_is_an_origin_of_import(finetuned: Path) -> None:
-    assert ORIGINS["mind-vis-ldm"].read(finetuned, OPTIONS).spec.n_voxels == (12,)
+    options = {"unet_heads": 2, "norm_groups": 2, "heads": 2, "picture_size": (8, 8)}
+    found, again = ORIGINS["mind-vis"].read(finetuned, options), read_dc_ldm(finetuned, OPTIONS)
+    assert (found.config, found.spec, found.notes) == (again.config, again.spec, again.notes)
+    assert found.state.keys() == again.state.keys()
+    assert all(torch.equal(found.state[name], again.state[name]) for name in again.state)
 
 
 def test_latent_diffusion_without_a_brain_is_a_start(tmp_path: Path) -> None:

@@ -148,7 +148,17 @@ def test_without_options_in_the_file_the_published_heads_are_taken(tmp_path: Pat
         read_mind_vis(tmp_path / "a.safetensors").build(where="test")
     with pytest.raises(ConfigError, match="import mind-vis: unknown key 'headz'"):
         read_mind_vis(tmp_path / "a.safetensors", {"headz": 2})
-    assert ORIGINS["mind-vis"].read is read_mind_vis
+
+
+@torch.no_grad()
+def test_it_is_an_origin_of_import(tmp_path: Path) -> None:
+    model = ours(picture_features=(5, 3, 2), mask_ratio=0.5)
+    file = published(tmp_path / "fmri_encoder.pth", theirs(model), TOLD)
+    imported = ORIGINS["mind-vis"].read(file, {"feature_size": (3, 2)})
+    assert imported.config == read_mind_vis(file, {"picture_size": (3, 2)}).config
+    same(model, imported.build(where="test"))
+    with pytest.raises(ConfigError, match="import mind-vis: unknown key 'headz'"):
+        ORIGINS["mind-vis"].read(file, {"headz": 2})
 
 
 def without(state: dict[str, Tensor], *parts: str) -> dict[str, Tensor]:

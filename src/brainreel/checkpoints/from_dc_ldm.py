@@ -1,4 +1,4 @@
-"""Origin `mind-vis-ldm`: DC-LDM of MinD-Vis, fine-tuned on pairs of brains and pictures."""
+"""DC-LDM of MinD-Vis, fine-tuned on pairs of brains and pictures, from its files."""
 
 from __future__ import annotations
 
@@ -54,10 +54,13 @@ def read_dc_ldm(path: Path, options: Mapping[str, Any] | None = None) -> Importe
         If a tensor is not known, is missing, or has another shape; of a file without an encoder,
         which is a start for training and no model of brains.
     """
-    told = DCLDMImport.parse(options or {}, where="import mind-vis-ldm")
+    told = DCLDMImport.parse(options or {}, where="import mind-vis")
     own = {name: getattr(told, name) for name in LatentDiffusionImport.model_fields}
-    found = read_latent_diffusion(path, own)
-    where = str(path)
+    return dc_ldm_of(read_latent_diffusion(path, own), told, where=str(path))
+
+
+def dc_ldm_of(found: DiffusionWeights, told: DCLDMImport, *, where: str) -> Imported:
+    """Return tensors that have found their places as our model."""
     if not found.encoder or found.n_tokens is None:
         raise CheckpointError(
             f"{where}: has no encoder of brains, so it is latent diffusion alone. Give "

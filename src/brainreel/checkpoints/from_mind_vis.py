@@ -1,4 +1,4 @@
-"""Origin `mind-vis`: SC-MBM of MinD-Vis, its masked autoencoder of voxel vectors."""
+"""SC-MBM of MinD-Vis, its masked autoencoder of voxel vectors, from its files."""
 
 from __future__ import annotations
 
@@ -130,9 +130,15 @@ def read_mind_vis(path: Path, options: Mapping[str, Any] | None = None) -> Impor
         If a tensor is not known, is missing, or has another shape.
     """
     chosen = MindVisImport.parse(options or {}, where="import mind-vis")
-    where = str(path)
     found, told = read_with_options(Path(path), "config")
-    state = without_prefix(found, "module.")
+    return sc_mbm_of(without_prefix(found, "module."), told, chosen, where=str(path))
+
+
+def sc_mbm_of(
+    found: Mapping[str, Tensor], told: Mapping[str, Any], chosen: MindVisImport, *, where: str
+) -> Imported:
+    """Return tensors by their names as our model; `told` are the options kept beside them."""
+    state = dict(found)
     for name in ("patch_embed.proj.weight", "pos_embed", "decoder_pred.weight"):
         if name not in state or state[name].dim() != (2 if name.startswith("dec") else 3):
             raise CheckpointError(
