@@ -9,10 +9,10 @@ import numpy as np
 
 from brainreel.errors import DataError
 from brainreel.metrics.bootstrap import Interval, interval_of_mean
-from brainreel.metrics.correlation import Float64, Numbers, check_finite, check_pair
+from brainreel.metrics.correlation import Float64, Numbers, check_pair
+from brainreel.metrics.pairings import identification_pairs
 from brainreel.metrics.ranking import (
     Identification,
-    check_ways,
     expected_share,
     n_way_identification,
     wins_and_ties,
@@ -155,19 +155,9 @@ def pairing_null(
     -------
     (n_permutations,) accuracies.
     """
-    values = np.asarray(similarity)
-    n = values.shape[0]
-    if values.shape != (n, n):
-        raise DataError(f"similarity is {values.shape}; pairs need as many candidates as items.")
-    check_finite(similarity, "similarity")
-    check_ways(n_way, 1, n)
     # The accuracy of row i were column j its truth, once for all pairings.
-    found = np.empty((n, n))
-    for i, row in enumerate(values):
-        ranked = np.sort(row)
-        after = np.searchsorted(ranked, row, side="right")
-        level = after - np.searchsorted(ranked, row, side="left") - 1
-        found[i] = expected_share(n - after, level, n - 1, n_way, 1)
+    found = identification_pairs(similarity, n_way)
+    n = len(found)
     return np.array([found[np.arange(n), rng.permutation(n)].mean() for _ in range(n_permutations)])
 
 

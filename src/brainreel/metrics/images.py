@@ -16,8 +16,8 @@ from brainreel.metrics.correlation import Float64, Numbers, check_finite, unit_c
 from brainreel.shapes import check_shape
 
 # Side of the window and constants of Wang et al. (2004) as scikit-image sets them.
-_SSIM_WINDOW = 7
-_SSIM_K1, _SSIM_K2 = 0.01, 0.03
+SSIM_WINDOW = 7
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 
 def mse(predicted: Numbers, true: Numbers) -> Float64:
@@ -127,24 +127,28 @@ def ssim(predicted: Numbers, true: Numbers) -> Float64:
     numbers: compare only within one choice.
     """
     x, y = _pair(predicted, true)
-    if min(x.shape[2:]) < _SSIM_WINDOW:
-        raise DataError(
-            f"pictures of {x.shape[2]} x {x.shape[3]} are too small for SSIM, which needs "
-            f"{_SSIM_WINDOW} x {_SSIM_WINDOW}."
-        )
+    check_ssim_size(*x.shape[2:])
     mean_x, mean_y = _local_mean(x), _local_mean(y)
-    n = _SSIM_WINDOW**2
+    n = SSIM_WINDOW**2
     unbiased = n / (n - 1)
     var_x = unbiased * (_local_mean(x * x) - mean_x**2)
     var_y = unbiased * (_local_mean(y * y) - mean_y**2)
     both = unbiased * (_local_mean(x * y) - mean_x * mean_y)
-    c1, c2 = _SSIM_K1**2, _SSIM_K2**2
-    top = (2 * mean_x * mean_y + c1) * (2 * both + c2)
-    bottom = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    edge = _SSIM_WINDOW // 2
+    top = (2 * mean_x * mean_y + SSIM_C1) * (2 * both + SSIM_C2)
+    bottom = (mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2)
+    edge = SSIM_WINDOW // 2
     inside = (top / bottom)[:, :, edge:-edge, edge:-edge]
     similarity: Float64 = inside.mean(axis=(1, 2, 3))
     return similarity
+
+
+def check_ssim_size(height: int, width: int) -> None:
+    """Raise a `DataError` where pictures have no whole window."""
+    if min(height, width) < SSIM_WINDOW:
+        raise DataError(
+            f"pictures of {height} x {width} are too small for SSIM, which needs "
+            f"{SSIM_WINDOW} x {SSIM_WINDOW}."
+        )
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def _covariance_factor(features: Numbers) -> tuple[Float64, Float64]:
 
 
 def _local_mean(pictures: Float64) -> Float64:
-    mean: Float64 = uniform_filter(pictures, size=_SSIM_WINDOW, axes=(2, 3))
+    mean: Float64 = uniform_filter(pictures, size=SSIM_WINDOW, axes=(2, 3))
     return mean
 
 
