@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from brainreel.data.trial_files import as_pictures
 from brainreel.data.trial_splits import GivenSplit, StratifiedSplit
-from brainreel.data.trials import TrialsData, as_pictures
+from brainreel.data.trials import TrialsData
 from brainreel.errors import ConfigError, DataError, LeakError
+from brainreel.stimulus.pictures import resize_pictures
 
 
 @pytest.fixture
@@ -38,9 +40,9 @@ def data(path, **options):
 def test_voxels_pictures_and_labels_come_as_they_were_written(saved, arrays):
     trials = data(saved()).open()
     np.testing.assert_array_equal(trials.voxels, arrays["voxels"].astype(np.float32))
-    np.testing.assert_allclose(trials.pictures[:, 0], arrays["pictures"] / 255, atol=1e-7)
+    np.testing.assert_allclose(trials.pictures[:][:, 0], arrays["pictures"] / 255, atol=1e-7)
     assert trials.labels.tolist() == [0] * 20 + [1] * 20
-    assert trials.pictures.dtype == np.float32
+    assert trials.pictures[:].dtype == np.float32
     assert trials.spec().picture_shape == (1, 4, 6)
     assert list(trials.sources) == ["trials.npz"]
 
@@ -89,7 +91,7 @@ def test_the_given_split_is_the_order_of_the_keys(tmp_path, arrays):
         "splits": [{"name": "given"}, {"name": "stratified", "n_folds": 4}],
     }  # fmt: skip
     trials = TrialsData.parse({"path": path, **options}).open()
-    np.testing.assert_allclose(trials.pictures[:, 0] * 255, pictures, atol=1e-4)
+    np.testing.assert_allclose(trials.pictures[:][:, 0] * 255, pictures, atol=1e-4)
     given = trials.folds[0]
     assert given.split == given.name == "given"
     assert given.train_trials == tuple(range(30))
@@ -100,11 +102,13 @@ def test_the_given_split_is_the_order_of_the_keys(tmp_path, arrays):
 def test_shuffled_pairs_break_the_pairing_and_say_so(saved, arrays):
     plain, shuffled = data(saved()).open(), data(saved(), shuffle_pairs=True).open()
     np.testing.assert_array_equal(shuffled.voxels, plain.voxels)
-    same = (shuffled.pictures == plain.pictures).all(axis=(1, 2, 3))
+    same = (shuffled.pictures[:] == plain.pictures[:]).all(axis=(1, 2, 3))
     assert same.mean() < 0.2
     # Labels go with their pictures.
-    label_of = {p.tobytes(): label for p, label in zip(plain.pictures, plain.labels, strict=True)}
-    for picture, label in zip(shuffled.pictures, shuffled.labels, strict=True):
+    label_of = {
+        p.tobytes(): label for p, label in zip(plain.pictures[:], plain.labels, strict=True)
+    }
+    for picture, label in zip(shuffled.pictures[:], shuffled.labels, strict=True):
         assert label_of[picture.tobytes()] == label
     assert "paired at random" in shuffled.notes[0]
     assert plain.notes == ()
@@ -178,6 +182,98 @@ def test_a_split_has_a_label():
     assert StratifiedSplit(label="ten").called == "ten"
 
 
+def average(rows, items):
+    """Mean of the rows of each item, in order of first appearance, by a loop."""
+    return np.stack([rows[items == item].mean(axis=0) for item in dict.fromkeys(items.tolist())])
+
+
+def test_repeats_are_averaged_in_training_and_in_test_by_themselves(tmp_path):
+    rng = np.random.default_rng(4)
+    shown = {"a": np.array([7, 3, 7, 5, 3, 7]), "b": np.array([2, 9, 2, 2])}
+    voxels = {key: rng.standard_normal((len(items), 4)) for key, items in shown.items()}
+    numbers = {f"n{key}": items for key, items in shown.items()}
+    labels = {f"l{key}": items % 2 for key, items in shown.items()}
+    np.savez(tmp_path / "x.npz", **voxels, **numbers, **labels)
+    keys = {
+        "voxel_keys": ["a", "b"], "item_keys": ["na", "nb"], "label_keys": ["la", "lb"],
+        "splits": [{"name": "given"}],
+    }  # fmt: skip
+    each, mean, test = (
+        TrialsData.parse({"path": tmp_path / "x.npz", "repeats": repeats, **keys}).open()
+        for repeats in ("each", "average", "average_test")
+    )
+    assert each.item.tolist() == [3, 1, 3, 2, 1, 3, 0, 4, 0, 0]
+    both = [average(voxels[key], shown[key]) for key in "ab"]
+    np.testing.assert_allclose(mean.voxels, np.concatenate(both), rtol=1e-5)
+    assert mean.item.tolist() == [3, 1, 2, 0, 4]
+    assert mean.labels.tolist() == [1, 1, 1, 0, 1]
+    assert mean.folds[0].train_trials == (0, 1, 2)
+    np.testing.assert_allclose(test.voxels, np.concatenate([voxels["a"], both[1]]), rtol=1e-5)
+    assert test.folds[0].test_trials == (6, 7)
+
+
+def test_people_of_several_files_are_one_data_set(tmp_path):
+    rng = np.random.default_rng(5)
+    pictures = rng.integers(0, 256, (8, 3, 6, 4), dtype=np.uint8)
+    seen = {"anna": [0, 1, 2, 3, 4, 5], "bert": [5, 4, 0, 1, 6, 7]}
+    voxels = {who: rng.standard_normal((6, n)) for who, n in (("anna", 5), ("bert", 3))}
+    path = {}
+    for who, rows in seen.items():
+        path[who] = tmp_path / who / "trials.npz"
+        path[who].parent.mkdir()
+        np.savez(path[who], voxels=voxels[who], pictures=pictures[rows], labels=np.array(rows) // 4)
+    split = {"name": "stratified", "n_folds": 2}
+    trials = data(path, splits=[split], picture_size=2).open()
+    assert trials.subjects == ("anna", "bert")
+    assert trials.sizes == (5, 3)
+    assert trials.person.tolist() == [0] * 6 + [1] * 6
+    np.testing.assert_array_equal(trials.voxels[6:, :3], voxels["bert"].astype(np.float32))
+    assert not trials.voxels[6:, 3:].any()
+    assert trials.pictures.stored.shape == (8, 3, 2, 2)  # each once, whoever saw it
+    square = resize_pictures(pictures[7, :, 1:5], (2, 2))
+    np.testing.assert_allclose(trials.pictures[11], square / 255, atol=1e-6)
+    assert sorted(trials.sources) == ["anna/trials.npz", "bert/trials.npz"]
+    # What anna saw in training is not tested in bert.
+    number = np.array(seen["anna"] + seen["bert"])
+    for fold in trials.folds:
+        assert not set(number[list(fold.train_trials)]) & set(number[list(fold.test_trials)])
+    with pytest.raises(LeakError, match="training trial 7 and test trial 4 have the same"):
+        data(path, splits=[{"name": "given", "n_train": 4}]).open()
+
+
+def test_shuffled_repeats_stay_on_their_side(saved, arrays):
+    pictures = arrays["pictures"][np.arange(40) // 2 * 2]
+    given = {"splits": [{"name": "given", "n_train": 20}], "repeats": "each"}
+    trials = data(saved(pictures=pictures), shuffle_pairs=True, **given).open()
+    plain = data(saved(pictures=pictures), **given).open()
+    assert (trials.item[::2] == trials.item[1::2]).all()
+    assert (trials.item == plain.item).mean() < 0.2
+
+
+def test_what_people_and_repeats_need_is_named(saved, tmp_path):
+    with pytest.raises(ConfigError, match="average_test needs a voxel key for training and one"):
+        data(saved(), repeats="average_test").open()
+    with pytest.raises(ConfigError, match="data.path names nobody"):
+        data({}).open()
+    with pytest.raises(DataError, match="nothing says which trials saw one picture"):
+        data(saved(), repeats="average", picture_keys=[]).open()
+    pictures = np.zeros((40, 4, 6), np.uint8)
+    with pytest.raises(
+        DataError, match="trials 0 and 20 saw one picture and have the labels 0 and"
+    ):
+        data(saved(pictures=pictures), repeats="average").open()
+    one = saved()
+    other = tmp_path / "other.npz"
+    np.savez(other, **{**arrays_of(one), "pictures": np.zeros((40, 5, 5), np.uint8)})
+    with pytest.raises(DataError, match=r"pictures of people differ: a \(1, 4, 6\) uint8, b"):
+        data({"a": one, "b": other}).open()
+
+
+def arrays_of(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
 def test_digits69(real_data):
     trials = TrialsData.parse({
         "path": real_data / "digits69" / "digit69_28x28.mat",
@@ -187,13 +283,13 @@ def test_digits69(real_data):
     }).open()  # fmt: skip
     assert trials.voxels.shape == (100, 3092)
     assert trials.pictures.shape == (100, 1, 28, 28)
-    assert trials.pictures.max() == 1
+    assert trials.pictures[:].max() == 1
     assert Counter(trials.labels.tolist()) == {0: 50, 1: 50}
     assert [len(fold.test_trials) for fold in trials.folds] == [10] * 11
     # Column by column: the pixel in row r and column c stands at 28 c + r.
     raw = loadmat(real_data / "digits69" / "digit69_28x28.mat")["stimTest"]
-    assert trials.pictures[93, 0, 11, 17] * 255 == pytest.approx(raw[3, 28 * 17 + 11])
+    assert trials.pictures[93][0, 11, 17] * 255 == pytest.approx(raw[3, 28 * 17 + 11])
     # The sixes are heavier below, the nines' ring stands above their stem.
-    above = [trials.pictures[trials.labels == k, 0, :14].sum() for k in (0, 1)]
-    below = [trials.pictures[trials.labels == k, 0, 14:].sum() for k in (0, 1)]
+    above = [trials.pictures[trials.labels == k][:, 0, :14].sum() for k in (0, 1)]
+    below = [trials.pictures[trials.labels == k][:, 0, 14:].sum() for k in (0, 1)]
     assert above[0] / below[0] < 0.75 < 0.9 < above[1] / below[1]

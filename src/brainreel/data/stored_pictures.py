@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError
 from brainreel.shapes import check_shape
+from brainreel.stimulus.pictures import crop_to_aspect, resize_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,10 @@ class StoredPictures:
         """Return the pictures of some trials."""
         return self.stored[self.number[rows]].astype(np.float32) / np.float32(255)
 
+    def take(self, rows: NDArray[np.integer]) -> StoredPictures:
+        """Return the pictures of some trials, still in bytes."""
+        return StoredPictures(self.stored, self.number[rows])
+
     def items(self) -> NDArray[np.int64]:
         """Return (B,) numbers that are equal where all pixels are."""
         return number_equal(self.stored)[self.number]
@@ -60,3 +66,18 @@ def number_equal(rows: NDArray[np.generic]) -> NDArray[np.int64]:
     numbers: dict[bytes, int] = {}
     found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
     return np.array(found, dtype=np.int64)
+
+
+def kept_once(pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return each of (B, C, H, W) pictures once, (N, C, H, W), and (B,) its place there."""
+    number = number_equal(pictures)
+    return pictures[np.unique(number, return_index=True)[1]], number
+
+
+def squared(pictures: NDArray[Any], size: int | None) -> NDArray[Any]:
+    """Return the middle square of (..., H, W) pictures at `size` pixels; None: as they are."""
+    return (
+        pictures
+        if size is None
+        else resize_pictures(crop_to_aspect(pictures, (size, size)), (size, size))
+    )

@@ -164,11 +164,12 @@ def load_fitted(folder: Path) -> FittedRun:
 def _opened_again(config: RunConfig, digests: Mapping[str, str], folder: Path) -> Opened:
     """Open the data of a fitted run, and refuse it where it has changed since the fit."""
     wanted = config.resolved_stages()[-1].data
-    if not wanted.path.exists():
-        raise DataError(
-            f"{wanted.path}: the data that {folder} was fitted on is not there. Put it back, or "
-            f"give its new place as data.path in {folder / CONFIG}."
-        )
+    for path in wanted.path.values() if isinstance(wanted.path, Mapping) else [wanted.path]:
+        if not path.exists():
+            raise DataError(
+                f"{path}: the data that {folder} was fitted on is not there. Put it back, or give "
+                f"its new place as data.path in {folder / CONFIG}."
+            )
     data = wanted.open()
     if digests.get(FOLDS) != folds_digest(data.folds):
         raise DataError(
