@@ -137,6 +137,30 @@ def prepare(
             "it is the onset of the film's event."
         ),
     ] = None,
+    rois: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]IMAGE",
+            help="Keep the voxels of regions alone: an atlas of labels, or masks by name.",
+        ),
+    ] = None,
+    roi_names: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Names of the atlas's labels (beside the atlas)."),
+    ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(
+            metavar="events|betas",
+            help="Write one voxel vector a trial too: from runs with events, or from betas.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of the trials' pictures (stimuli of the study).")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Trials of a single file.")
+    ] = None,
     n_jobs: Annotated[int, typer.Option(help="Runs prepared at once; -1 for all cores.")] = 1,
     backend: Annotated[
         str | None, typer.Option(help="A joblib backend: loky, threading, dask, ...")
@@ -144,14 +168,23 @@ def prepare(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done.")] = False,
 ) -> None:
     """Mask, clean and store every run, time first; what is already there is left alone."""
-    study = _load("study")
-    if bids.is_file():
-        study.check_unused("one file", derivatives=derivatives, space=space)
-        runs = study.single_run(bids, film or [], film_start_s or 0.0, subject, task)
-    else:
-        study.check_unused("a folder", film_start_s=film_start_s)
-        runs = study.found_runs(bids, derivatives, subject, task, space, film or [])
-    study.prepare(runs, out, options or [], n_jobs, backend, dry_run)
+    _load("preparing").prepare(
+        bids,
+        out,
+        options or [],
+        {
+            "derivatives": derivatives,
+            "subject": subject,
+            "task": task,
+            "space": space,
+            "film": film,
+            "film_start_s": film_start_s,
+            "events": events,
+        },
+        {"rois": rois, "roi_names": roi_names, "trials": trials, "pictures": pictures},
+        {"n_jobs": n_jobs, "backend": backend},
+        dry_run,
+    )
 
 
 @app.command()

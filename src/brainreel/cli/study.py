@@ -1,18 +1,19 @@
-"""The command that prepares runs."""
+"""The runs that `prepare` is told of, into a store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brainreel.cli.console import console, say
-from brainreel.config import override
 from brainreel.errors import ConfigError
+from brainreel.files import require_file
 from brainreel.fmri.bids import Run, find_runs
 from brainreel.fmri.make import RunPlan, used_confounds
-from brainreel.fmri.prepare import PrepareConfig, plan_runs
-from brainreel.fmri.prepare import prepare as prepare_runs
-from brainreel.fmri.store import is_current
+from brainreel.fmri.prepare import PrepareConfig, plan_runs, prepare
+from brainreel.fmri.roi_masks import counts_of
+from brainreel.fmri.sources import is_current
 
 
 def check_unused(what: str, **given: object) -> None:
@@ -30,14 +31,16 @@ def single_run(
     film_start_s: float,
     subjects: Sequence[str] | None,
     tasks: Sequence[str] | None,
+    events: Path | None = None,
 ) -> list[Run]:
-    """Return the one run of a NIfTI file and its film."""
+    """Return the one run of a NIfTI file, with its film and events."""
     for name, values in (("film", films), ("subject", subjects), ("task", tasks)):
         if values and len(values) > 1:
             raise ConfigError(f"--{name} was given {len(values)} times for one file. Give it once.")
     film = Path(films[0]) if films else None
     (subject,), (task,) = subjects or ("01",), tasks or ("film",)
-    return [Run.single(bold, film, subject=subject, task=task, film_start_s=film_start_s)]
+    run = Run.single(bold, film, subject=subject, task=task, film_start_s=film_start_s)
+    return [run if events is None else replace(run, events=require_file(events, "table"))]
 
 
 def found_runs(
@@ -73,23 +76,24 @@ def _facts(plan: RunPlan) -> str:
         film = f"{plan.run.film.name} from {float(plan.run.film_start_s):g} s"
     grid = " x ".join(map(str, plan.mask.grid))
     voxels = f"{plan.mask.n_voxels} voxels of {grid}"
-    return f"{plan.n_trs} TRs of {float(plan.tr_s):g} s, {voxels}, {film}"
+    regions = f" ({counts_of(plan.regions)})" if plan.regions else ""
+    trs = f"{plan.grid.n_trs} TRs of {float(plan.grid.tr_s):g} s"
+    return f"{trs}, {voxels}{regions}, {film}"
 
 
 def _counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n or 'no'} {what}s"
 
 
-def prepare(
+def prepare_store(
     runs: Sequence[Run],
     out: Path,
-    options: Sequence[str],
+    config: PrepareConfig,
     n_jobs: int,
     backend: str | None,
     dry_run: bool,
 ) -> None:
     """Prepare runs into a store, or list what would be done."""
-    config = PrepareConfig.parse(override({}, options), where="prepare")
     if dry_run:
         for plan in plan_runs(runs, out, config):
             state = "is there" if is_current(plan.folder, plan.sources) else "to do"
@@ -97,5 +101,5 @@ def prepare(
             say(f"{plan.run.label}: {state} ({plan.folder})")
             say(f"  {_facts(plan)}, {_counted(confounds, 'confound')}")
         return
-    folders = prepare_runs(runs, out, config, n_jobs=n_jobs, backend=backend, progress=console)
+    folders = prepare(runs, out, config, n_jobs=n_jobs, backend=backend, progress=console)
     say(f"{len(folders)} runs stand in {out}")

@@ -21,7 +21,8 @@ from brainreel.fmri.images import lies_on, save_volume
 from brainreel.fmri.make import make_run
 from brainreel.fmri.masks import masks_of_runs
 from brainreel.fmri.prepare import plan_runs
-from brainreel.fmri.store import MANIFEST, PreparedRun, read_run
+from brainreel.fmri.sources import MANIFEST
+from brainreel.fmri.store import PreparedRun, read_run
 from brainreel.fmri.volumes import read_volumes
 from brainreel.timebase import Seconds, exact
 

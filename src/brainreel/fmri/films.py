@@ -29,6 +29,11 @@ def read_events(path: Path) -> pd.DataFrame:
     return table.replace("n/a", "")
 
 
+def is_film_or_sound(name: str) -> bool:
+    """Tell by its suffix whether an event's `stim_file` is a film or a sound."""
+    return Path(name).suffix.lower() in _FILM_SUFFIXES | _SOUND_SUFFIXES
+
+
 def film_of_run(
     label: str, image: BidsName, events: Path | None, stimuli: Path, given: Path | None = None
 ) -> tuple[Path | None, Fraction]:

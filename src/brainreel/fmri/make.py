@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +25,11 @@ from brainreel.fmri.confounds import read_confounds
 from brainreel.fmri.images import save_volume
 from brainreel.fmri.normalize import CleanConfig, Moments, make_cleaner
 from brainreel.fmri.placement import Placement
-from brainreel.fmri.store import BOLD, CONFOUNDS, FORMAT, MANIFEST, MASK, MOMENTS, describe_source
+from brainreel.fmri.rois import Regions, save_regions
+from brainreel.fmri.sources import MANIFEST, describe_source
+from brainreel.fmri.store import BOLD, CONFOUNDS, FORMAT, MASK, MOMENTS, REGIONS
 from brainreel.fmri.volumes import read_volumes
+from brainreel.fmri.window_means import average_windows, windowed
 from brainreel.timebase import TrGrid
 
 _FLOAT32_STEP = 1e-6  # a spread below this share of the signal is rounding, not signal
@@ -62,6 +65,10 @@ class RunPlan:
         Digest of the options.
     placement
         How volumes come to another grid, or None.
+    window_s
+        Seconds that cleaned volumes are averaged over, or None.
+    regions
+        Name -> (V,) boolean, the regions that the mask was narrowed to, if it was.
     """
 
     run: Run
@@ -77,6 +84,8 @@ class RunPlan:
     config: dict[str, Any]
     config_digest: str
     placement: Placement | None = None
+    window_s: Fraction | None = None
+    regions: Regions = field(default_factory=dict)
 
     @property
     def n_trs(self) -> int:
@@ -85,7 +94,14 @@ class RunPlan:
 
     @property
     def grid(self) -> TrGrid:
-        """The kept TRs on the film's clock."""
+        """The kept TRs on the film's clock: volumes, or windows of them."""
+        if self.window_s is None:
+            return self.volumes
+        return windowed(self.volumes, self.window_s, where=self.run.label)
+
+    @property
+    def volumes(self) -> TrGrid:
+        """The kept volumes on the film's clock."""
         return TrGrid.of_scan(
             self.tr_s,
             self.n_trs,
@@ -114,6 +130,8 @@ def make_run(plan: RunPlan) -> Path:
         digests = worker.submit(_describe, plan.sources)  # hashing beside reading
         broken = _stream(plan, aside / BOLD)
         kept = _clean_in_place(plan, aside / BOLD, cleaner, broken)
+        if plan.window_s is not None:
+            kept = _averaged(plan, aside / BOLD, kept)
         save_volume(aside / MASK, np.ones(plan.mask.n_voxels, np.float32), plan.mask)
         np.savez(
             aside / MOMENTS,
@@ -122,6 +140,8 @@ def make_run(plan: RunPlan) -> Path:
             raw_mean=kept.raw_mean,
             least=kept.least.min(),
         )
+        if plan.regions:
+            save_regions(aside / REGIONS, plan.regions)
         if table.shape[1]:
             np.save(aside / CONFOUNDS, table.to_numpy(np.float64))
         facts = _manifest(plan, kept, digests.result(), list(table.columns), int(broken.sum()))
@@ -227,6 +247,17 @@ def _clean_in_place(
     return kept
 
 
+def _averaged(plan: RunPlan, path: Path, kept: _Kept) -> _Kept:
+    """Replace cleaned volumes by their means over windows; return the moments of those."""
+    means = average_windows(np.load(path, mmap_mode="r"), plan.volumes, plan.grid)
+    np.save(path, means)
+    moments = Moments.of([means])
+    level = kept.raw_mean - kept.mean
+    raw_mean = (level + moments.mean).astype(np.float32)
+    least = (level + means.min(axis=0)).astype(np.float32)
+    return _Kept(moments.mean, moments.std, raw_mean, least)
+
+
 def _manifest(
     plan: RunPlan,
     kept: _Kept,
@@ -235,7 +266,8 @@ def _manifest(
     n_nonfinite: int,
 ) -> dict[str, Any]:
     run, grid = plan.run, plan.grid
-    moments = Moments(plan.n_trs, kept.mean, kept.std)
+    moments = Moments(grid.n_trs, kept.mean, kept.std)
+    windows = {"tr_s": str(plan.tr_s), "n_trs": plan.n_trs}
     return {
         "format": FORMAT,
         "label": run.label,
@@ -246,12 +278,14 @@ def _manifest(
         "key": run.key,
         "space": run.space,
         "grid": {"tr_s": str(grid.tr_s), "n_trs": grid.n_trs, "first_s": str(grid.first_s)},
+        "averaged_volumes": None if plan.window_s is None else windows,
         "film_start_s": str(run.film_start_s),
         "slice_time_s": str(run.slice_time_s),
         "n_dummy": plan.n_dummy,
         "n_voxels": plan.mask.n_voxels,
         "n_constant": int((kept.std == 0).sum()),
         "n_nonfinite": n_nonfinite,
+        "regions": {name: int(members.sum()) for name, members in plan.regions.items()},
         "moments": {"global_mean": moments.global_mean, "global_std": moments.global_std},
         "confounds": confounds,
         "config": plan.config,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import joblib
 from pydantic import Field
@@ -22,17 +22,20 @@ from brainreel.fmri.images import BoldImage, open_bold_image
 from brainreel.fmri.make import RunPlan, try_to_make
 from brainreel.fmri.masks import mask_digest, masks_of_runs
 from brainreel.fmri.normalize import CleanConfig
+from brainreel.fmri.roi_masks import RoiConfig, keep_rois
+from brainreel.fmri.rois import Regions, regions_digest
+from brainreel.fmri.sources import is_current, note_paths
 from brainreel.fmri.store import (
     FORMAT,
     PreparedRun,
-    is_current,
-    note_paths,
     open_store,
     read_run,
     read_store,
     update_index,
 )
+from brainreel.fmri.trial_tables import TrialConfig
 from brainreel.fmri.workers import workers
+from brainreel.timebase import exact
 
 __all__ = ["PrepareConfig", "PreparedRun", "plan_runs", "prepare", "read_run", "read_store"]
 
@@ -54,13 +57,24 @@ class PrepareConfig(Config):
     """Repetition time in seconds, where header and sidecar are wrong."""
     n_dummy: int | None = Field(None, ge=0)
     """Volumes to drop from the head of every run; by default those that fMRIPrep marks."""
+    window_s: float | None = Field(None, gt=0)
+    """Average the cleaned volumes over windows of so many seconds, which then are the TRs; none:
+    keep every volume."""
+    rois: RoiConfig = RoiConfig()
+    """Regions whose voxels alone are kept (--rois)."""
+    trials: TrialConfig = TrialConfig()
+    """How runs or betas become one voxel vector a trial, with the picture that was seen
+    (--trials)."""
 
     def options(self) -> dict[str, Any]:
-        """Return the options; of the mask only its voxels count, and they are digested apart.
+        """Return the options; of mask and regions only voxels count, and they are digested apart.
 
-        Without cropping and resampling they are those of stores from before there were any.
+        Without cropping, resampling and windows they are those of stores from before there were
+        any.
         """
-        left_out = {"mask", "grid"} if self.grid == GridConfig() else {"mask"}
+        left_out = {"mask", "rois", "trials"}
+        left_out |= {"grid"} if self.grid == GridConfig() else set()
+        left_out |= {"window_s"} if self.window_s is None else set()
         told = {**self.to_dict(), "grid": self.grid.facts()}
         return {key: value for key, value in told.items() if key not in left_out}
 
@@ -141,11 +155,34 @@ def plan_runs(runs: Sequence[Run], store: Path, config: PrepareConfig) -> list[R
         raise DataError(f"prepare: the run {twice[0]} was given twice.")
     images = [_image(run, config) for run in runs]
     masks = masks_of_runs(runs, images, config.mask, config.mask_over)
-    digests = {id(mask): mask_digest(mask) for mask in masks}
+    kept = _kept_voxels(runs, images, masks, config.rois)
     return [
-        _plan(run, image, mask, digests[id(mask)], Path(store), config)
-        for run, image, mask in zip(runs, images, masks, strict=True)
+        _plan(run, image, voxels, Path(store), config)
+        for run, image, voxels in zip(runs, images, kept, strict=True)
     ]
+
+
+class _Voxels(NamedTuple):
+    """The voxels of a run, their digest, and the regions that they lie in."""
+
+    mask: VoxelMask
+    digest: str
+    regions: Regions
+
+
+def _kept_voxels(
+    runs: Sequence[Run], images: Sequence[BoldImage], masks: Sequence[VoxelMask], rois: RoiConfig
+) -> list[_Voxels]:
+    """Narrow each run's mask to its regions, once for all runs that share both."""
+    known: dict[tuple[int, str], _Voxels] = {}
+    found = []
+    for run, image, mask in zip(runs, images, masks, strict=True):
+        key = id(mask), run.subject if rois.of_person else ""
+        if key not in known:
+            narrow, regions = keep_rois(mask, rois, run.subject, image.placement)
+            known[key] = _Voxels(narrow, mask_digest(narrow), regions)
+        found.append(known[key])
+    return found
 
 
 def _image(run: Run, config: PrepareConfig) -> BoldImage:
@@ -157,7 +194,7 @@ def _image(run: Run, config: PrepareConfig) -> BoldImage:
 
 
 def _plan(
-    run: Run, image: BoldImage, mask: VoxelMask, digest: str, store: Path, config: PrepareConfig
+    run: Run, image: BoldImage, voxels: _Voxels, store: Path, config: PrepareConfig
 ) -> RunPlan:
     n_dummy = run.n_dummy if config.n_dummy is None else config.n_dummy
     if image.n_volumes - n_dummy < 2:
@@ -171,18 +208,20 @@ def _plan(
     facts = {
         "format": FORMAT,
         "options": config.options_digest(),
-        "mask": digest,
+        "mask": voxels.digest,
         "clock": [str(image.tr_s), str(run.film_start_s), n_dummy, str(run.slice_time_s)],
         "film": run.film.name if run.film else "",
     }
+    if voxels.regions:
+        facts["regions"] = regions_digest(voxels.regions)
     roles = {"bold": run.bold, "film": run.film, "events": run.events}
     if config.clean.confounds:
         roles["confounds"] = run.confounds
-    return RunPlan(
+    plan = RunPlan(
         run=run,
         folder=store / f"{run.label}_{digest_json(facts)[:8]}",
-        mask=mask,
-        mask_digest=digest,
+        mask=voxels.mask,
+        mask_digest=voxels.digest,
         tr_s=image.tr_s,
         n_dummy=n_dummy,
         n_volumes=image.n_volumes,
@@ -192,7 +231,11 @@ def _plan(
         config=config.to_dict(),
         config_digest=config.options_digest(),
         placement=image.placement,
+        window_s=None if config.window_s is None else exact(config.window_s),
+        regions=voxels.regions,
     )
+    _ = plan.grid  # windows that do not fit the run are told before any work
+    return plan
 
 
 def _made(todo: list[RunPlan], pool: joblib.Parallel) -> Iterator[str | BrainreelError]:

@@ -126,7 +126,9 @@ def regions_from_masks(masks: Mapping[str, Path], mask: VoxelMask) -> Regions:
     DataError
         Naming the image on another grid, or the region without a voxel in the mask.
     """
-    return {name: regions_from_mask(name, path, load_mask(path), mask) for name, path in masks.items()}
+    return {
+        name: regions_from_mask(name, path, load_mask(path), mask) for name, path in masks.items()
+    }
 
 
 def regions_from_mask(

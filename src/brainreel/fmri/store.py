@@ -16,15 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainreel.errors import DataError, did_you_mean
-from brainreel.files import digest_file, new_folder, read_json, write_json
+from brainreel.files import new_folder, read_json, write_json
 from brainreel.fmri.bold import Bold, Float32, VoxelMask
 from brainreel.fmri.images import load_mask
 from brainreel.fmri.normalize import CleanConfig, Moments, clean
+from brainreel.fmri.rois import Regions, read_regions
+from brainreel.fmri.sources import MANIFEST
+from brainreel.fmri.window_means import average_windows
 from brainreel.timebase import TrGrid
 
 FORMAT = 1  # raised when the files of a prepared run change their meaning
-BOLD, MANIFEST, MASK = "bold.npy", "manifest.json", "mask.nii.gz"
-MOMENTS, CONFOUNDS = "moments.npz", "confounds.npy"
+BOLD, MASK = "bold.npy", "mask.nii.gz"
+MOMENTS, CONFOUNDS, REGIONS = "moments.npz", "confounds.npy", "regions.npz"
 _INDEX = "index.json"
 _AGAIN = "Delete its folder and prepare again."
 
@@ -112,12 +115,25 @@ class PreparedRun:
 
     @property
     def confounds_used(self) -> pd.DataFrame:
-        """(T, K) confounds that were regressed out; K = 0 without."""
+        """(T, K) confounds that were regressed out of T volumes; K = 0 without."""
         names = self.manifest["confounds"]
         if not names:
-            return pd.DataFrame(index=range(self.grid.n_trs))
+            return pd.DataFrame(index=range(self._volumes.n_trs))
         values = np.load(self.folder / CONFOUNDS, allow_pickle=False)
         return pd.DataFrame(values, columns=names)
+
+    @property
+    def _volumes(self) -> TrGrid:
+        """The volumes that were cleaned: the TRs, unless windows of them were averaged."""
+        facts = self.manifest.get("averaged_volumes")
+        if facts is None:
+            return self.grid
+        return TrGrid(Fraction(facts["tr_s"]), int(facts["n_trs"]), self.grid.first_s)
+
+    @property
+    def regions(self) -> Regions:
+        """Name -> (V,) boolean, the regions that columns lie in; empty without any."""
+        return read_regions(self.folder / REGIONS) if self.manifest.get("regions") else {}
 
     @property
     def mask(self) -> VoxelMask:
@@ -170,9 +186,12 @@ class PreparedRun:
 
     def clean(self, data: NDArray[np.floating]) -> Float32:
         """Clean (T, n) time courses exactly as this run was cleaned (a known truth, say)."""
-        table = self.confounds_used
+        table, volumes = self.confounds_used, self._volumes
         confounds = table.to_numpy(np.float64) if table.shape[1] else None
-        return clean(data, self.grid.tr_s, self.clean_config, confounds, where=self.label)
+        cleaned = clean(data, volumes.tr_s, self.clean_config, confounds, where=self.label)
+        if volumes == self.grid:
+            return cleaned
+        return average_windows(cleaned, volumes, self.grid)
 
 
 def open_store(store: Path) -> Path:
@@ -293,54 +312,3 @@ def _locked(store: Path) -> Iterator[None]:
     with (store / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def describe_source(path: Path) -> dict[str, Any]:
-    """Return path, size, time of change and SHA-256 of a source file."""
-    path = Path(path)
-    try:
-        state = path.stat()
-        digest = digest_file(path)
-    except OSError as problem:
-        raise DataError(f"{path}: cannot be read ({problem.strerror}).") from problem
-    return {
-        "path": str(path.resolve()),
-        "bytes": state.st_size,
-        "modified_ns": state.st_mtime_ns,
-        "sha256": digest,
-    }
-
-
-def is_current(folder: Path, sources: Mapping[str, Path]) -> bool:
-    """Tell whether a folder holds a whole run made from these sources as they are now.
-
-    A source with the same size and time of change is taken to be the same; else its bytes decide.
-    """
-    if not (folder / MANIFEST).is_file():
-        return False
-    kept = read_json(folder / MANIFEST)["sources"]
-    if set(kept) != set(sources):
-        return False
-    return all(_same_source(kept[role], path) for role, path in sources.items())
-
-
-def _same_source(kept: Mapping[str, Any], path: Path) -> bool:
-    try:
-        state = path.stat()
-    except OSError as problem:
-        raise DataError(f"{path}: cannot be read ({problem.strerror}).") from problem
-    if state.st_size != kept["bytes"]:
-        return False
-    unchanged = bool(state.st_mtime_ns == kept["modified_ns"])
-    return unchanged or digest_file(path) == kept["sha256"]
-
-
-def note_paths(folder: Path, sources: Mapping[str, Path]) -> None:
-    """Write new paths into a manifest whose sources were moved; else touch nothing."""
-    manifest = read_json(folder / MANIFEST)
-    moved = {role: str(path.resolve()) for role, path in sources.items()}
-    if all(manifest["sources"][role]["path"] == path for role, path in moved.items()):
-        return
-    for role, path in moved.items():
-        manifest["sources"][role]["path"] = path
-    write_json(folder / MANIFEST, manifest)
