@@ -51,7 +51,9 @@ class BrainDiffusion(LatentDiffusion):
         self.pooled = config.encoder.pooled
         self.encoder = encoder
 
-    def condition(self, brain: Tensor, kept: Tensor | None = None) -> Condition:
-        """Return both conditions of (B, V) voxels; `kept` as in `LatentDiffusion`."""
+    def condition(
+        self, brain: Tensor, kept: Tensor | None = None, guess: Tensor | None = None
+    ) -> Condition:
+        """Return all conditions of (B, V) voxels; `kept`, `guess` as in `LatentDiffusion`."""
         tokens = self.encoder.pooled(brain) if self.pooled else self.encoder(brain)
-        return super().condition(tokens, kept)
+        return super().condition(tokens, kept, guess)

@@ -20,21 +20,27 @@ class Condition:
         (B, N, D) tokens for the cross-attention.
     time
         (B, E), added to the embedding of the time step; None without the second condition.
+    guess
+        (B, c, h, w) latents of a first guess of the picture; None without the third condition.
     """
 
     context: Tensor
     time: Tensor | None
+    guess: Tensor | None = None
 
     def rows(self, chosen: Tensor) -> Condition:
         """Return the conditions of some rows, any number of times each."""
-        return Condition(self.context[chosen], None if self.time is None else self.time[chosen])
+        time, guess = (None if part is None else part[chosen] for part in (self.time, self.guess))
+        return Condition(self.context[chosen], time, guess)
 
     def beside(self, other: Condition) -> Condition:
         """Return these rows, then those of another."""
-        time = None
-        if self.time is not None and other.time is not None:
-            time = torch.cat([self.time, other.time])
-        return Condition(torch.cat([self.context, other.context]), time)
+        context = torch.cat([self.context, other.context])
+        return Condition(context, _both(self.time, other.time), _both(self.guess, other.guess))
+
+
+def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else torch.cat([one, other])
 
 
 class TokenConditioner(nn.Module):

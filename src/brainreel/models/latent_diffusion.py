@@ -44,12 +44,15 @@ class LatentDiffusionOptions(Config):
     """Tokens of the context, where the encoder gives more than one."""
     time_condition: bool = True
     """Whether the context is added to the time step's embedding too (published)."""
+    first_guess: bool = False
+    """Whether latents of a first guess of the picture, such as ridge gives, stand beside those with
+    noise: a third condition, which knows what is where."""
     null_context: bool = False
     """Whether a context that stands for no brain is learned, which guidance needs."""
     trained: Trained = "conditions"
-    """conditions: the conditioner, and in the U-Net the cross-attention, the norm before it and the
-    time condition (published); conditioner: that alone; everything: all but the first stage. The
-    rest is frozen."""
+    """conditions: the conditioner, and in the U-Net the cross-attention, the norm before it, the
+    time condition (published) and, with a first guess, the first convolution; conditioner: that
+    alone; everything: all but the first stage. The rest is frozen."""
 
     def assemble(
         self, n_tokens: int, width: int, picture_shape: tuple[int, ...]
@@ -101,7 +104,9 @@ class LatentDiffusion(nn.Module):
             options.unet,
             self.first_stage.latent_shape[0],
             time_condition=options.time_condition,
+            first_guess=options.first_guess,
         )
+        self.first_guess = options.first_guess
         self.register_buffer("shares", signal_shares(options.noise).float(), persistent=False)
         self.train_only(options.trained)
 
@@ -112,7 +117,8 @@ class LatentDiffusion(nn.Module):
             if part == "encoder":
                 continue  # learns with the conditioner, but for what is fixed in it
             in_unet = part == "unet" and (
-                ".transformer_blocks." in name and any(cross in name for cross in _CROSS)
+                (".transformer_blocks." in name and any(cross in name for cross in _CROSS))
+                or (self.first_guess and ".conv_in." in name)
             )
             parameter.requires_grad_(
                 {
@@ -122,29 +128,46 @@ class LatentDiffusion(nn.Module):
                 }[what]
             )
 
-    def condition(self, brain: Tensor, kept: Tensor | None = None) -> Condition:
-        """Return both conditions.
+    def condition(
+        self, brain: Tensor, kept: Tensor | None = None, guess: Tensor | None = None
+    ) -> Condition:
+        """Return all conditions.
 
         Parameters
         ----------
         brain
             (B, L, width) tokens of an encoder.
         kept
-            (B,) False where the brain is withheld, and the null context stands for it.
+            (B,) False where the brain is withheld: the null context stands for it, and latents of
+            0 for the guess.
+        guess
+            (B, C, H, W) first guesses of the pictures in [0, 1], of a network that takes them.
         """
+        if self.first_guess != (guess is not None):
+            raise ConfigError(
+                f"model.first_guess is {str(self.first_guess).lower()}, and a guess was "
+                f"{'not ' * (guess is None)}given. Let both agree."
+            )
         context = self.conditioner(brain)
+        latents = None if guess is None else self.encode(guess)
         if kept is not None:
             context = torch.where(kept[:, None, None], context, self._null())
-        return self._conditions(context)
+            latents = None if latents is None else latents * kept[:, None, None, None]
+        return self._conditions(context, latents)
 
     def forward(
-        self, brain: Tensor, latents: Tensor, times: Tensor, kept: Tensor | None = None
+        self,
+        brain: Tensor,
+        latents: Tensor,
+        times: Tensor,
+        kept: Tensor | None = None,
+        guess: Tensor | None = None,
     ) -> Tensor:
         """Return what the network finds in latents that hold noise.
 
         Parameters
         ----------
-        brain, kept
+        brain, kept, guess
             As for `condition`.
         latents
             (B, c, h, w).
@@ -154,7 +177,7 @@ class LatentDiffusion(nn.Module):
         c, h, w = self.first_stage.latent_shape
         sizes = check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
         check_shape(times, "B", name="times", B=sizes["B"])
-        found: Tensor = self.unet(latents, times, self.condition(brain, kept))
+        found: Tensor = self.unet(latents, times, self.condition(brain, kept, guess))
         return found
 
     def noised(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,12 +276,14 @@ class LatentDiffusion(nn.Module):
 
         return denoise
 
-    def _conditions(self, context: Tensor) -> Condition:
+    def _conditions(self, context: Tensor, guess: Tensor | None) -> Condition:
         time = None if self.time_condition is None else self.time_condition(context)
-        return Condition(context, time)
+        return Condition(context, time, guess)
 
     def _no_brain(self, n_rows: int) -> Condition:
-        return self._conditions(self._null().expand(n_rows, -1, -1))
+        context = self._null().expand(n_rows, -1, -1)
+        latents = context.new_zeros(n_rows, *self.first_stage.latent_shape)
+        return self._conditions(context, latents if self.first_guess else None)
 
     def _null(self) -> Tensor:
         if self.null_context is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -84,15 +85,24 @@ class UNet(nn.Module):
         Channels of the latents.
     time_condition
         Whether the second condition is used.
+    first_guess
+        Whether the third is, whose latents stand behind those with noise as further channels.
     """
 
-    def __init__(self, options: UNetOptions, n_channels: int, *, time_condition: bool) -> None:
+    def __init__(
+        self,
+        options: UNetOptions,
+        n_channels: int,
+        *,
+        time_condition: bool,
+        first_guess: bool = False,
+    ) -> None:
         super().__init__()
         attends = [2**level in options.attention for level in range(len(options.widths))]
         down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends)
         up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends))
         self.network: Any = diffusers_part("UNet2DConditionModel")(
-            in_channels=n_channels,
+            in_channels=2 * n_channels if first_guess else n_channels,
             out_channels=n_channels,
             down_block_types=down,
             up_block_types=up,
@@ -109,8 +119,9 @@ class UNet(nn.Module):
 
     def forward(self, latents: Tensor, times: Tensor, condition: Condition) -> Tensor:
         """(B, C, h, w) latents at (B,) time steps to the (B, C, h, w) that is predicted."""
+        seen = latents if condition.guess is None else torch.cat([latents, condition.guess], 1)
         found: Tensor = self.network(
-            latents,
+            seen,
             times,
             encoder_hidden_states=condition.context,
             class_labels=condition.time,
