@@ -37,6 +37,8 @@ class PersonTrials:
         (B,) numbers, equal for repeats; None: `seen`.
     labels
         (B,) class labels, or None.
+    run
+        (B,) names of runs, or None; of averages it is not known.
     """
 
     subject: str
@@ -45,10 +47,11 @@ class PersonTrials:
     seen: Int64 | None = None
     item: Int64 | None = None
     labels: NDArray[np.generic] | None = None
+    run: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         n = check_shape(self.voxels, "B V", name=f"{self.subject}: voxels")["B"]
-        for name in ("seen", "item", "labels"):
+        for name in ("seen", "item", "labels", "run"):
             values = getattr(self, name)
             if values is not None:
                 check_shape(values, "B", name=f"{self.subject}: {name}", B=n)
@@ -146,6 +149,7 @@ def join_people(
         person=person_of.astype(np.int64),
         sizes=sizes,
         item=items,
+        run=_joined([person.run for person in people]),
     )
 
 

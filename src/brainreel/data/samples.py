@@ -190,6 +190,8 @@ class Trials:
         Voxels of each person; left out, all that there are.
     item
         (B,) numbers, equal where one picture was seen, or None if that is not known.
+    run
+        (B,) names of the runs that trials were in, or None.
     """
 
     voxels: Float32
@@ -202,6 +204,7 @@ class Trials:
     person: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     sizes: tuple[int, ...] = ()
     item: Int64 | None = None
+    run: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         found = check_shape(self.voxels, "B V", name="voxels")
@@ -212,7 +215,8 @@ class Trials:
             object.__setattr__(self, "sizes", (most,) * len(self.subjects))
         if self.pictures is not None:
             check_shape(self.pictures, "B C H W", name="pictures", B=n)
-        for name, values in (("labels", self.labels), ("person", self.person), ("item", self.item)):
+        for name in ("labels", "person", "item", "run"):
+            values = getattr(self, name)
             if values is not None:
                 check_shape(values, "B", name=name, B=n)
         if not np.isfinite(self.voxels).all():

@@ -1,12 +1,14 @@
-"""Splits of trials without a time axis: the published order, or stratified folds."""
+"""Splits of trials without a time axis: by order, in stratified folds, by repeats, by runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
 from sklearn.model_selection import StratifiedKFold
 
 from brainreel.config import Config
@@ -14,7 +16,7 @@ from brainreel.data.leaks import check_no_trial_leak
 from brainreel.data.samples import Fold, Int64, Trials
 from brainreel.data.splits import check_labels
 from brainreel.data.stored_pictures import StoredPictures, number_equal
-from brainreel.errors import DataError
+from brainreel.errors import DataError, did_you_mean
 
 
 class TrialSplit(Config):
@@ -29,7 +31,33 @@ class TrialSplit(Config):
         return self.label or str(getattr(self, "name", ""))
 
 
-class GivenSplit(TrialSplit):
+class PictureSplit(TrialSplit):
+    """What splits by trials share: a part of the training set apart."""
+
+    validation: float = Field(0.0, ge=0, lt=1)
+    """Share of the training pictures, drawn at random, to stop the training by."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw, so that it can be made again."""
+
+    def set_apart(self, trials: Trials, fold: Fold) -> Fold:
+        """Return the fold with its validation trials; repeats of a picture stay together."""
+        if not self.validation:
+            return fold
+        train = np.array(fold.train_trials)
+        items = items_of(trials)[train]
+        shown = np.unique(items)
+        n_held = max(1, round(self.validation * len(shown)))
+        if n_held >= len(shown):
+            raise DataError(
+                f"split '{self.called}': validation={self.validation:g} leaves none of "
+                f"{len(shown)} training pictures. Give a smaller share."
+            )
+        held = np.isin(items, np.random.default_rng(self.seed).permutation(shown)[:n_held])
+        rest, apart = (tuple(train[rows].tolist()) for rows in (~held, held))
+        return replace(fold, train_trials=rest, validation_trials=apart)
+
+
+class GivenSplit(PictureSplit):
     """The order in the file is the split: of each person first training, then test trials."""
 
     name: Literal["given"] = "given"
@@ -54,14 +82,12 @@ class GivenSplit(TrialSplit):
         return [Fold(self.called, self.called, train_trials=sides[0], test_trials=sides[1])]
 
 
-class StratifiedSplit(TrialSplit):
+class StratifiedSplit(PictureSplit):
     """Random folds with equal shares of every class; equal pictures stay on one side."""
 
     name: Literal["stratified"] = "stratified"
     n_folds: int = Field(default=10, ge=2)
     """Folds; each trial is tested once."""
-    seed: int = 0
-    """Seed of the shuffle, so that the folds can be made again."""
 
     def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
         """Return `n_folds` folds named `label-1`, `label-2`, ...; `n_first` plays no part."""
@@ -82,14 +108,120 @@ class StratifiedSplit(TrialSplit):
         folds = []
         for i, (_, items) in enumerate(folding.split(labels, labels)):
             tested = np.isin(item_of, items)
-            train = tuple(int(trial) for trial in np.flatnonzero(~tested))
-            test = tuple(int(trial) for trial in np.flatnonzero(tested))
-            name = f"{self.called}-{i + 1}"
-            folds.append(Fold(self.called, name, train_trials=train, test_trials=test))
+            folds.append(_fold(self.called, f"{self.called}-{i + 1}", tested))
         return folds
 
 
-TrialSplitConfig = Annotated[GivenSplit | StratifiedSplit, Field(discriminator="name")]
+class RepeatedSplit(TrialSplit):
+    """Pictures that a person saw several times are the test, all others the training."""
+
+    name: Literal["repeated"] = "repeated"
+    times: int = Field(default=2, ge=2)
+    """A picture is tested if somebody saw it at least so often; it is in nobody's training."""
+
+    def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
+        """Return one fold; `n_first` plays no part."""
+        item_of = items_of(trials)
+        repeated: set[int] = set()
+        for person in range(len(trials.subjects)):
+            items, counts = np.unique(item_of[trials.of_person(person)], return_counts=True)
+            repeated |= set(items[counts >= self.times].tolist())
+        tested = np.isin(item_of, sorted(repeated))
+        if not tested.any() or tested.all():
+            told = "every picture was" if tested.any() else "no picture was"
+            raise DataError(
+                f"split '{self.called}': {told} seen {self.times} times or more by one person. "
+                "Give another times, repeats=each, or use another split."
+            )
+        return [_fold(self.called, self.called, tested)]
+
+
+class ByRunSplit(TrialSplit):
+    """Each run is tested in turn, so that no test trial was measured beside a training trial."""
+
+    name: Literal["by_run"] = "by_run"
+    test_runs: tuple[str, ...] = ()
+    """Runs to test together in one fold; empty: each in turn, the runs of one name of all people
+    together."""
+
+    @field_validator("test_runs", mode="before")
+    @classmethod
+    def _as_named(cls, given: Any) -> Any:
+        """Runs called 1 and 2 are text, too."""
+        listed = isinstance(given, list | tuple)
+        return [str(run) if type(run) is int else run for run in given] if listed else given
+
+    def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
+        """Return a fold for each run, or one; `n_first` plays no part."""
+        if trials.run is None:
+            raise DataError(
+                f"split '{self.called}': nothing says in which run trials were. Give run_keys, "
+                "and repeats=each, as averages are of several runs."
+            )
+        runs = list(dict.fromkeys(trials.run.tolist()))
+        for run in self.test_runs:
+            if run not in runs:
+                raise DataError(
+                    f"split '{self.called}': no trial is in run '{run}'.{did_you_mean(run, runs)}"
+                )
+        if len(runs) < 2 or len(set(self.test_runs)) >= len(runs):
+            raise DataError(
+                f"split '{self.called}': {len(runs)} runs leave none to train on. Give fewer "
+                "test_runs, or use another split."
+            )
+        if self.test_runs:
+            return [_fold(self.called, self.called, np.isin(trials.run, self.test_runs))]
+        return [_fold(self.called, f"{self.called}-{run}", trials.run == run) for run in runs]
+
+
+def _fold(split: str, name: str, tested: NDArray[np.bool_]) -> Fold:
+    train, test = (tuple(np.flatnonzero(side).tolist()) for side in (~tested, tested))
+    return Fold(split, name, train_trials=train, test_trials=test)
+
+
+class HeldOutSubjects(TrialSplit):
+    """People are tested who took no part in the training."""
+
+    name: Literal["held_out"] = "held_out"
+    test: float = Field(0.2, gt=0, lt=1)
+    """Share of the people to test on, drawn at random; at least one."""
+    validation: float = Field(0.0, ge=0, lt=1)
+    """Share of the people to stop the training by."""
+    test_subjects: tuple[str, ...] = ()
+    """People to test on by name, in place of a share."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw, so that it can be made again."""
+
+    def make(self, trials: Trials, n_first: Sequence[int]) -> list[Fold]:
+        """Return one fold; `n_first` plays no part."""
+        people = list(trials.subjects)
+        for name in self.test_subjects:
+            if name not in people:
+                raise DataError(
+                    f"split '{self.called}': nobody is called '{name}'.{did_you_mean(name, people)}"
+                )
+        drawn = [people[i] for i in np.random.default_rng(self.seed).permutation(len(people))]
+        tested = list(self.test_subjects) or drawn[: max(1, round(self.test * len(people)))]
+        rest = [who for who in drawn if who not in tested]
+        n_held = max(1, round(self.validation * len(people))) if self.validation else 0
+        if len(rest) <= n_held:
+            raise DataError(
+                f"split '{self.called}': of {len(people)} people nobody is left to train on. Give "
+                "more people, or smaller shares."
+            )
+        parts = (tested, rest[:n_held], rest[n_held:])
+        test, held, train = (self._rows(trials, part) for part in parts)
+        sides = Fold(self.called, self.called, train_trials=train, test_trials=test)
+        return [replace(sides, validation_trials=held)]
+
+    def _rows(self, trials: Trials, people: Sequence[str]) -> tuple[int, ...]:
+        places = [trials.subjects.index(who) for who in people]
+        return tuple(np.flatnonzero(np.isin(trials.person, places)).tolist())
+
+
+TrialSplitConfig = Annotated[
+    GivenSplit | StratifiedSplit | HeldOutSubjects, Field(discriminator="name")
+]
 
 
 def make_trial_folds(
@@ -106,7 +238,11 @@ def make_trial_folds(
     """
     splits = tuple(splits)
     check_labels([split.called for split in splits])
-    folds = tuple(fold for split in splits for fold in split.make(trials, n_first))
+    folds = tuple(
+        split.set_apart(trials, fold) if isinstance(split, PictureSplit) else fold
+        for split in splits
+        for fold in split.make(trials, n_first)
+    )
     items = None if trials.pictures is None and trials.item is None else items_of(trials)
     for fold in folds:
         check_no_trial_leak(fold, voxels=trials.voxels, items=items)

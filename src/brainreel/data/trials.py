@@ -37,6 +37,8 @@ class TrialsData(Config):
     item_keys: tuple[str, ...] = ()
     """Arrays that say which picture each trial saw, one for each voxel key, in numbers or names
     that are the same for all people; empty: trials with equal pictures saw one."""
+    run_keys: tuple[str, ...] = ()
+    """Arrays of the run of each trial, one for each voxel key; the split by_run needs them."""
     picture_shape: tuple[int, int] | tuple[int, int, int] | None = None
     """(H, W) or (C, H, W) of one picture, where the file holds rows of pixels."""
     picture_order: Literal["C", "F"] = "C"
@@ -117,7 +119,10 @@ class TrialsData(Config):
             file.numbers(keys, lengths, option) if keys else None
             for keys, option in ((self.label_keys, "label_keys"), (self.item_keys, "item_keys"))
         )
-        return PersonTrials(who, voxels, lengths[0], None, items, labels), pictures
+        runs = None
+        if self.run_keys:
+            runs = file.numbers(self.run_keys, lengths, "run_keys").astype(str)
+        return PersonTrials(who, voxels, lengths[0], None, items, labels, runs), pictures
 
 
 def _numbered(people: list[PersonTrials]) -> list[PersonTrials]:

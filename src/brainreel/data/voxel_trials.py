@@ -238,7 +238,8 @@ def told_of(plan: TrialPlan, subject: str) -> str:
     """Say what a person's vectors hold, for somebody who looks before they are made."""
     parts = plan.people[subject]
     rows = list(plan.rows(subject))
-    told = [f"{len(rows)} trials in {len({name for part in parts for name in part.runs})} runs"]
+    n_runs = len({name for part in parts for name in part.runs})
+    told = [f"{len(rows)} trials in {n_runs} run{'s' * (n_runs != 1)}"]
     if plan.files:
         told.append(f"{len({plan.item_of[row.picture] for row in rows})} pictures")
     if plan.label_column:
