@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from brainreel.cli.runs import fit as fit_only
 from brainreel.cli.runs import run
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.fmri.bids import find_runs
@@ -116,6 +117,26 @@ def small_stages(*names: str) -> list[str]:
 
 
 Maker = Callable[[Path, Path], list[str]]
+
+
+def small_mask(store: Path) -> list[str]:
+    """SC-MBM on four people, two of whom are tested."""
+    splits = "[{name: given, test_subjects: [sub-03, sub-04]}]"
+    sizes = "{name: sc_mbm, width: 16, depth: 1, heads: 2, decoder_width: 8, decoder_depth: 1,"
+    return [
+        f"data={{name: people, path: {store}, splits: {splits}}}",
+        f"model={sizes} decoder_heads: 2}}",
+        TWO_STEPS,
+    ]
+
+
+def small_adapt(folder: Path) -> list[str]:
+    """The same, from weights that were fitted before, on the brains that are tested."""
+    before = small_mask(people_store(folder))
+    fit_only("sc_mbm_pretrain", before, folder / "before", False)
+    return [*before, f"task.start_from={folder / 'before'}", "task.transductive=true"]
+
+
 RECIPES: dict[str, Maker] = {
     "film_ridge": lambda study, _: [f"data.path={study.parent / 'store'}"],
     "film_encoding": lambda study, _: [
@@ -160,13 +181,8 @@ RECIPES: dict[str, Maker] = {
         "stages.1.task.windows.window_trs=5",
         "task.windows.window_trs=5",
     ],
-    "sc_mbm_pretrain": lambda _, tmp: [
-        f"data.path={people_store(tmp)}",
-        "data.splits=[{name: given, test_subjects: [sub-03, sub-04]}]",
-        "model={name: sc_mbm, width: 16, depth: 1, heads: 2, decoder_width: 8, decoder_depth: 1,"
-        " decoder_heads: 2}",
-        TWO_STEPS,
-    ],
+    "sc_mbm_pretrain": lambda _, tmp: small_mask(people_store(tmp)),
+    "sc_mbm_adapt": lambda _, tmp: small_adapt(tmp),
     "pictures_ridge": lambda study, _: [
         f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
         "data.splits.0.n_train=24",
@@ -217,6 +233,9 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
     if name == "tff_pretrain":
         assert "the measured volumes went through the network" in card.protocol["predicted"]
         assert "off: task.loss.vgg" in card.protocol["perceptual loss"]
+    if name == "sc_mbm_adapt":
+        assert card.protocol["adapted_on_test"] == [str(out)]
+        assert "Transductive: the network was trained on the brains of a test part" in page
     if name == "tff_finetune":
         assert set(card.scores) == {"balanced_accuracy", "auroc", "accuracy"}
         assert card.protocol["folds"] == ["given: 2 people train, 2 test"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +69,22 @@ def save_run(
     *,
     versions: Mapping[str, str] | None = None,
     digests: Mapping[str, str] | None = None,
+    lineage: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write config.yaml, spec.json, weights.safetensors and versions.json; return the folder.
 
-    Each file is whole or not there. The digest of the weights is added to `digests`.
+    Each file is whole or not there. The digest of the weights is added to `digests`; `lineage`
+    tells of the fits behind the weights, of a run.
     """
     folder = Path(folder)
     weights = save_weights(folder / WEIGHTS, state)
     write_text(folder / CONFIG, to_yaml(config))
     write_json(folder / SPEC, spec.to_json())
     known = {**(digests or {}), "weights": digest_file(weights)}
-    write_json(folder / VERSIONS, {"versions": dict(versions or {}), "digests": known})
+    told: dict[str, Any] = {"versions": dict(versions or {}), "digests": known}
+    if lineage is not None:
+        told["lineage"] = list(lineage)
+    write_json(folder / VERSIONS, told)
     return folder
 
 

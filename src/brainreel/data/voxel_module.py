@@ -28,6 +28,9 @@ class VoxelModule(ResumableModule):
         Vectors in a batch, per process.
     seed
         Seed of the shuffling.
+    transductive
+        Learn from the brains of the test part instead of those of the training part, which then
+        gives the moments alone.
 
     Attributes
     ----------
@@ -41,9 +44,18 @@ class VoxelModule(ResumableModule):
 
     scored: ScoredVoxels
 
-    def __init__(self, data: Series | Trials, fold: Fold, *, batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        data: Series | Trials,
+        fold: Fold,
+        *,
+        batch: int,
+        seed: int,
+        transductive: bool = False,
+    ) -> None:
         super().__init__()
         self.data, self.fold, self.batch, self.seed = data, fold, batch, seed
+        self.transductive = transductive
         self.spec = voxel_spec(data)
         self.length = max(self.spec.n_voxels)
         self.padding: Padding = "wrap"
@@ -56,9 +68,12 @@ class VoxelModule(ResumableModule):
             self.moments = self.scored.moments
 
     def train_dataloader(self) -> ResumableLoader:
-        """Return shuffled vectors of the training part, from where a broken run stopped."""
+        """Return shuffled vectors of the part to learn from, from where a broken run stopped."""
         fold = self.fold
-        return self.continued(self._loader(fold.train, fold.train_trials, shuffle=True))
+        parts = (fold.train, fold.train_trials)
+        if self.transductive:
+            parts = (fold.test, fold.test_trials)
+        return self.continued(self._loader(*parts, shuffle=True))
 
     def val_dataloader(self) -> ResumableLoader:
         """Return the vectors of the validation part in order."""

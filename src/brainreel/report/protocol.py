@@ -60,6 +60,13 @@ def tell(card: Scorecard, *, kind: str = "bold") -> Told:
             f"The model was fitted on the data of {' and '.join(map(split_words, fitted))}; the "
             "scores there say nothing of new data."
         )
+    adapted = _listed(rest.pop("adapted_on_test", ()))
+    if adapted:
+        stamps.append(
+            "Transductive: the network was trained on the brains of a test part, without what they "
+            f"saw (in {', '.join(map(str, adapted))}); these scores say nothing of brains measured "
+            "later."
+        )
     how = [_split(split) for split in _listed(rest.pop("splits", ())) if isinstance(split, Mapping)]
     folds = [str(fold) for fold in _listed(rest.pop("folds", ()))]
     if folds:

@@ -23,6 +23,7 @@ from brainreel.data.splits import HoldOutSubject
 from brainreel.errors import CheckpointError, DataError, OutputError
 from brainreel.files import new_folder, write_text
 from brainreel.train.cells import check_all_trained, in_cells, unfitted
+from brainreel.train.lineage import check_stage_rows, lineage_of, told
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
 from brainreel.train.task import FOLDS, Job, State, folds_digest
@@ -122,7 +123,9 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False) -> FittedRun:
 
 def _fit_and_save(config: RunConfig, data: Opened, folder: Path) -> FittedRun:
     stages = config.resolved_stages()
-    states = {fold.name: _fit_stages(stages, data, fold, folder) for fold in data.folds}
+    opened = [data if stage.data == stages[-1].data else stage.data.open() for stage in stages]
+    lineage = lineage_of([(stage.task, own) for stage, own in zip(stages, opened, strict=True)])
+    states = {fold.name: _fit_stages(stages, opened, fold, folder) for fold in data.folds}
     if is_first_process():
         spec = stages[-1].task.spec(job_of(stages[-1], data, data.folds[0], folder))
         save_run(
@@ -132,6 +135,7 @@ def _fit_and_save(config: RunConfig, data: Opened, folder: Path) -> FittedRun:
             {f"{fold}:{name}": v for fold, state in states.items() for name, v in state.items()},
             versions={name: version(name) for name in PACKAGES},
             digests={**data.sources, FOLDS: folds_digest(data.folds)},
+            lineage=told(lineage),
         )
     return FittedRun(config, data, states, folder)
 
@@ -209,14 +213,16 @@ def job_of(
     )
 
 
-def _fit_stages(stages: Sequence[RunConfig], data: Opened, fold: Fold, folder: Path) -> State:
+def _fit_stages(
+    stages: Sequence[RunConfig], opened: Sequence[Opened], fold: Fold, folder: Path
+) -> State:
     """Fit one fold through all stages, handing the weights on."""
     state: State = {}
-    seen = [data if stage.data == stages[-1].data else stage.data.open() for stage in stages]
-    for number, own in enumerate(seen):
+    data = opened[-1]
+    for number, own in enumerate(opened):
         if own is not data:
             _check_stage(stages[-1], number + 1, own, data, fold)
-    for number, (stage, own) in enumerate(zip(stages, seen, strict=True)):
+    for number, (stage, own) in enumerate(zip(stages, opened, strict=True)):
         place = _place(folder, stages, number)
         state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, state))
     return state
@@ -231,6 +237,7 @@ def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: 
     """Refuse a stage that trains on, or is chosen by, what the last stage tests on."""
     name = f"{fold.name}, trained in stage {number}"
     earlier = _same_fold(own, fold)
+    check_stage_rows(own, earlier, data, fold, name)
     if isinstance(own, Labelled) and isinstance(data, Labelled):
         beyond = len(own.items)
         joined = Fold(

@@ -34,7 +34,9 @@ from brainreel.train.trainer import fit_network, own_randomness, predict_device
 class MaskConfig(TaskConfig):
     """A network fills in the hidden patches of voxel vectors: what SC-MBM is pretrained on."""
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("films", "people", "series", "trials")
+    data_kinds: ClassVar[tuple[str, ...]] = (
+        "films", "people", "series", "trials", "god", "bold5000", "hcp_voxels",
+    )  # fmt: skip
     model_kinds: ClassVar[tuple[str, ...]] = ("sc_mbm",)
 
     name: Literal["mask"] = "mask"
@@ -44,6 +46,10 @@ class MaskConfig(TaskConfig):
     """Run folder of an import or a fit of SC-MBM whose weights the training starts from; sizes of
     the model that are not given are taken from there, positions moved to other numbers of voxels.
     """
+    transductive: bool = False
+    """Learn from the brains of the test part instead of those of the training part (MinD-Vis fine-
+    tunes so; what they saw stays unseen). Every score of this run, and of all runs that begin with
+    its weights, is stamped with it."""
 
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights in `start_from`."""
@@ -117,7 +123,13 @@ class MaskConfig(TaskConfig):
 
     def data(self, job: Job) -> VoxelModule:
         """Return the voxel vectors of the job's fold."""
-        return VoxelModule(_data(job), job.fold, batch=self.batch, seed=job.seed)
+        return VoxelModule(
+            _data(job),
+            job.fold,
+            batch=self.batch,
+            seed=job.seed,
+            transductive=self.transductive,
+        )
 
     def _begin(self, job: Job, network: SCMBM) -> dict[str, float]:
         """Put in the weights of the stage before or of `start_from`; tell them apart by numbers."""

@@ -10,13 +10,13 @@ from brainreel.checkpoints.store import CONFIG, load_run
 from brainreel.config import Config, to_flow
 from brainreel.data.catalog import Opened
 from brainreel.data.labelled_samples import Labelled
-from brainreel.errors import CheckpointError, ConfigError, LeakError
+from brainreel.errors import CheckpointError, ConfigError
 from brainreel.models.backbones import Backbone
 from brainreel.models.catalog import AnyModel
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.stimulus import StimulusConfig
 from brainreel.train.begin import begin_with, read_start
-from brainreel.train.task import FOLDS, folds_digest
+from brainreel.train.lineage import check_unseen as check_lineage
 
 # Options that change how a network learns, not what it computes.
 _OF_LEARNING = frozenset(
@@ -98,24 +98,19 @@ def backbone_options(folder: Path) -> StimulusConfig:
 
 
 def check_unseen(folder: Path, data: Opened) -> None:
-    """Refuse a network that was fitted on BOLD, films or items that are now tested.
+    """Refuse a network that was ever fitted on BOLD, films or items that are now tested.
 
     Raises
     ------
     LeakError
-        If the folder holds a network fitted on the same files, parted in another way.
+        If it, or one that it began with, was fitted on the same files parted in another way, or
+        on a trial that is tested.
     """
-    run = load_run(Path(folder))
     sources = data.sources
     if isinstance(data, Labelled):
         # Lists may be shared by honest sets (one test list, two training lists); files may not.
         sources = {name: digest for name, digest in sources.items() if name.endswith(" files")}
-    shared = [name for name, digest in sources.items() if digest in run.digests.values()]
-    if shared and run.digests.get(FOLDS) != folds_digest(data.folds):
-        raise LeakError(
-            f"{folder}: its network was fitted on the same data ({shared[0]}) with other splits, "
-            "so it may have been trained on what is tested here. Fit it with the same data.splits."
-        )
+    check_lineage(folder, data, sources=sources)
 
 
 def settled_backbone(given: StimulusConfig | None, folder: Path, *, key: str) -> StimulusConfig:

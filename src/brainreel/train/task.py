@@ -82,6 +82,11 @@ class TaskConfig(Config):
         """Return the model's options with those filled in that the task's files decide."""
         return model
 
+    def starts(self) -> tuple[Path, ...]:
+        """Return the run folders whose weights the fit begins with: its options `..._from`."""
+        given = (getattr(self, name) for name in type(self).model_fields if name.endswith("_from"))
+        return tuple(folder for folder in given if isinstance(folder, Path))
+
     @abstractmethod
     def fit(self, job: Job) -> State:
         """Learn from the training part of the job's fold alone; return the weights."""

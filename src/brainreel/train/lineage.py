@@ -1,0 +1,193 @@
+"""Lineage: every fit that weights went through, what it learned from, and if that was a test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from brainreel.checkpoints.store import VERSIONS
+from brainreel.data.catalog import Opened
+from brainreel.data.samples import Fold, Series, Trials
+from brainreel.errors import CheckpointError, LeakError
+from brainreel.files import read_json
+from brainreel.train.task import FOLDS, TaskConfig, folds_digest
+
+_OWN = "this run"
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One fit behind weights.
+
+    Attributes
+    ----------
+    where
+        The run folder, with the stage where it has several; or a stage of the run itself.
+    task
+        What was learned.
+    transductive
+        Whether it learned from the brains of its own test part.
+    digests
+        SHA-256 of the data by file, and of the folds.
+    rows
+        Of trials: a digest of each voxel vector that it learned from, in any fold.
+    """
+
+    where: str
+    task: str
+    transductive: bool = False
+    digests: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
+
+
+def lineage_of(stages: Sequence[tuple[TaskConfig, Opened]]) -> list[Ancestor]:
+    """Return all fits behind the weights of a run's stages, the oldest first.
+
+    Parameters
+    ----------
+    stages
+        The task of each stage and its data.
+    """
+    found: list[Ancestor] = []
+    for number, (task, data) in enumerate(stages, start=1):
+        for folder in task.starts():
+            found += (one for one in read_lineage(folder) if one not in found)
+        transductive = bool(getattr(task, "transductive", False))
+        seen = [i for fold in data.folds for i in _learned(fold, transductive)]
+        found.append(
+            Ancestor(
+                where=_OWN if len(stages) == 1 else f"stage {number} of {_OWN}",
+                task=task.name,
+                transductive=transductive,
+                digests={**data.sources, FOLDS: folds_digest(data.folds)},
+                rows=tuple(sorted(_digests(data, seen))) if isinstance(data, Trials) else (),
+            )
+        )
+    return found
+
+
+def read_lineage(folder: Path) -> list[Ancestor]:
+    """Return all fits behind the weights of a run folder, its own last; none of an import.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no run folder, or its list is not what a fit writes.
+    """
+    place = Path(folder) / VERSIONS
+    if not place.is_file():
+        raise CheckpointError(f"{folder}: no {VERSIONS} in it, so it is no run folder.")
+    told = read_json(place)
+    try:
+        listed = told.get("lineage")
+        if listed is None:  # a fit from before there were lists, or an import
+            return [Ancestor(str(folder), "", digests=dict(told["digests"]))]
+        found = [_ancestor(one) for one in listed]
+    except (AttributeError, KeyError, TypeError) as problem:
+        raise CheckpointError(f"{place}: not what a fit writes there. Fit again.") from problem
+    return [replace(one, where=one.where.replace(_OWN, str(folder))) for one in found]
+
+
+def told(lineage: Iterable[Ancestor]) -> list[dict[str, Any]]:
+    """Return a lineage as it stands in versions.json."""
+    return [asdict(one) for one in lineage]
+
+
+def adapted_on_test(folder: Path) -> tuple[str, ...]:
+    """Name the fits behind a run's weights that learned from the brains of a test part.
+
+    Scores of such a run are transductive: they say nothing of brains measured later.
+    """
+    return tuple(one.where for one in read_lineage(folder) if one.transductive)
+
+
+def check_unseen(folder: Path, data: Opened, *, sources: Mapping[str, str]) -> None:
+    """Refuse weights that were, at any time, fitted on what is now tested.
+
+    Parameters
+    ----------
+    folder
+        A run folder, fitted or imported.
+    data
+        What is tested.
+    sources
+        The files that must not be shared unless the splits are; name to digest.
+
+    Raises
+    ------
+    LeakError
+        Naming the fit, and the file or trial that it shares.
+    """
+    own = folds_digest(data.folds)
+    for one in read_lineage(folder):
+        where = folder if one.where == str(folder) else f"{folder}, which began with {one.where}"
+        if one.digests.get(FOLDS) == own:
+            continue
+        shared = [name for name, digest in sources.items() if digest in one.digests.values()]
+        if shared:
+            raise LeakError(
+                f"{where}: its network was fitted on the same data ({shared[0]}) with other "
+                "splits, so it may have been trained on what is tested here. Fit it with the same "
+                "data.splits."
+            )
+        if isinstance(data, Trials) and one.rows:
+            tested = _digests(data, [i for fold in data.folds for i in fold.test_trials])
+            _refuse_shared(tested, set(one.rows), str(where))
+
+
+def check_stage_rows(own: Opened, earlier: Fold, data: Opened, fold: Fold, name: str) -> None:
+    """Refuse a stage that trains on the voxel vector of a trial that the last stage tests on.
+
+    Parameters
+    ----------
+    own, earlier
+        Data and fold of the stage.
+    data, fold
+        Data and fold of the last one.
+    name
+        What the stage is called in errors.
+    """
+    if not isinstance(data, Trials) or not isinstance(own, Trials | Series):
+        return
+    if isinstance(own, Trials):
+        seen = _digests(own, _learned(earlier))
+    else:
+        parts = (own.bold_of(segment) for segment in earlier.train + earlier.validation)
+        seen = {_digest(row.astype("float32").tobytes()): 0 for part in parts for row in part}
+    _refuse_shared(_digests(data, fold.test_trials), seen.keys(), name)
+
+
+def _learned(fold: Fold, transductive: bool = False) -> tuple[int, ...]:
+    return fold.train_trials + fold.validation_trials + transductive * fold.test_trials
+
+
+def _refuse_shared(tested: Mapping[str, int], seen: Iterable[str], where: str) -> None:
+    for digest in seen:
+        if digest in tested:
+            raise LeakError(
+                f"{where}: was fitted on trial {tested[digest]}, which is tested here. Fit it "
+                "with the same data and data.splits, or leave the trial out."
+            )
+
+
+def _digests(data: Trials, trials: Iterable[int]) -> dict[str, int]:
+    """Return the digest of each trial's own voxels, without what stands behind them, -> trial."""
+    sizes = data.sizes
+    return {_digest(data.voxels[i, : sizes[data.person[i]]].tobytes()): i for i in set(trials)}
+
+
+def _digest(row: bytes) -> str:
+    return hashlib.blake2b(row, digest_size=8).hexdigest()
+
+
+def _ancestor(one: Mapping[str, Any]) -> Ancestor:
+    return Ancestor(
+        where=str(one["where"]),
+        task=str(one["task"]),
+        transductive=bool(one["transductive"]),
+        digests=dict(one["digests"]),
+        rows=tuple(one["rows"]),
+    )
