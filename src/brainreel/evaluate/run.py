@@ -22,6 +22,7 @@ from brainreel.evaluate.scorecard import Scorecard
 from brainreel.simulate.film_set import read_set_truth
 from brainreel.train.fit import PACKAGES, FittedRun, load_fitted
 from brainreel.train.label import LabelConfig
+from brainreel.train.lineage import adapted_on_test
 from brainreel.train.prediction_files import save_predictions
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.recipe import RunConfig
@@ -145,6 +146,7 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         "folds": [_extent(fold, run) for fold in run.data.folds],
         **_unseen(run.data),
         "fitted_on_test": _stamp(run.data.folds),
+        **({"adapted_on_test": list(adapted)} if (adapted := adapted_on_test(run.folder)) else {}),
         "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
         "seed": config.seed,
     }
