@@ -46,8 +46,9 @@ def test_each_run_is_tested_in_turn():
         assert not set(fold.test_trials) & set(fold.train_trials)
     (fold,) = make_trial_folds(trials(item=item), [6, 4], [ByRunSplit(test_runs=("b", "c"))])
     assert {RUNS[i] for i in fold.train_trials} == {"a"}
-    with pytest.raises(LeakError, match="have the same picture"):
-        make_trial_folds(trials(), [6, 4], [ByRunSplit()])
+    item[8] = 0  # in run c what run a had
+    with pytest.raises(LeakError, match="trial 8 and test trial 0 have the same picture"):
+        make_trial_folds(trials(item=item), [6, 4], [ByRunSplit()])
 
 
 FAULTS = {
@@ -56,7 +57,7 @@ FAULTS = {
     "no runs": (
         {"run": None},
         ByRunSplit(),
-        "nothing says in which run trials were. Give run_keys",
+        "nothing says in which run trials were. Give",
     ),
     "wrong run": ({}, ByRunSplit(test_runs=("d",)), "no trial is in run 'd'. Known: a, b, c"),
     "all runs": ({}, ByRunSplit(test_runs=("a", "b", "c")), "3 runs leave none to train on"),

@@ -1,4 +1,4 @@
-"""Splits of trials without a time axis: by order, in stratified folds, by repeats, by runs."""
+"""Splits of trials without a time axis: by order, by class, by repeats, by runs, by people."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class StratifiedSplit(PictureSplit):
         return folds
 
 
-class RepeatedSplit(TrialSplit):
+class RepeatedSplit(PictureSplit):
     """Pictures that a person saw several times are the test, all others the training."""
 
     name: Literal["repeated"] = "repeated"
@@ -136,7 +136,7 @@ class RepeatedSplit(TrialSplit):
         return [_fold(self.called, self.called, tested)]
 
 
-class ByRunSplit(TrialSplit):
+class ByRunSplit(PictureSplit):
     """Each run is tested in turn, so that no test trial was measured beside a training trial."""
 
     name: Literal["by_run"] = "by_run"
@@ -220,7 +220,8 @@ class HeldOutSubjects(TrialSplit):
 
 
 TrialSplitConfig = Annotated[
-    GivenSplit | StratifiedSplit | HeldOutSubjects, Field(discriminator="name")
+    GivenSplit | StratifiedSplit | RepeatedSplit | ByRunSplit | HeldOutSubjects,
+    Field(discriminator="name"),
 ]
 
 
