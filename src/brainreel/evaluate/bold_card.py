@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from brainreel.evaluate.bold import PersonScores
-from brainreel.evaluate.parts import Measured, card_of, mean_over_people
+from brainreel.evaluate.parts import Measured, card_of, fall_of, mean_over_people
 from brainreel.evaluate.scorecard import Scorecard
 
 _SILENT = "no voxel varies in the test part, so the means over people leave this one out."
@@ -96,7 +96,7 @@ def falls_card(
     falls = _means(
         [
             {
-                name: _fall(value, control[who].scores[name])
+                name: fall_of(value, control[who].scores[name])
                 for name, value in scored[who].scores.items()
                 if name in control[who].scores and np.isnan(value.target)
             }
@@ -108,15 +108,6 @@ def falls_card(
         title="",
         falls=card.scores,
         intervals={f"{name}|fall": bounds for name, bounds in card.intervals.items()},
-    )
-
-
-def _fall(value: Measured, control: Measured) -> Measured:
-    paired = len(value.resamples) == len(control.resamples)
-    return Measured(
-        value.value - control.value,
-        value.resamples - control.resamples if paired else np.zeros(0),
-        min(value.n_blocks, control.n_blocks),
     )
 
 

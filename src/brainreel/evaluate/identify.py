@@ -1,17 +1,15 @@
-"""Identification as a score with its resamples and its null: moments of a film, and pictures."""
+"""Which moment of the film was it, as a score with its resamples and its null."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brainreel.evaluate.parts import Float64, Measured, resampled_means
 from brainreel.metrics.identification import (
-    pairing_null,
     segment_identification,
     segment_identification_null,
 )
-from brainreel.metrics.ranking import Identification, n_way_identification
+from brainreel.metrics.ranking import Identification
 from brainreel.train.predictions import Prediction
 from brainreel.train.recipe import ScoringConfig
 
@@ -45,27 +43,6 @@ def identify_segments(
             )
         name = f"identification_{n_way}way"
         measured[name] = _measured(found.identification, null, scoring, seed)
-    return measured
-
-
-def identify_pictures(
-    similarity: NDArray[np.floating], scoring: ScoringConfig, seed: int
-) -> dict[str, Measured]:
-    """Return how often a reconstruction picks out its own picture among n of the test pictures.
-
-    Parameters
-    ----------
-    similarity
-        (N, N): row i is reconstruction i, column j is picture j.
-    """
-    measured: dict[str, Measured] = {}
-    for n_way in (n for n in scoring.n_way if n <= len(similarity)):
-        null = np.zeros(0)
-        if scoring.n_permutations:
-            rng = np.random.default_rng([seed, 6])
-            null = pairing_null(similarity, n_way, n_permutations=scoring.n_permutations, rng=rng)
-        found = n_way_identification(similarity, n_way)
-        measured[f"identification_{n_way}way"] = _measured(found, null, scoring, seed)
     return measured
 
 

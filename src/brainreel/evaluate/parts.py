@@ -38,6 +38,8 @@ class Measured:
         Lowest and highest score there can be.
     target
         The right value, where neither more nor less is better; else NaN.
+    spread
+        Deviation of the score over the samples that were drawn of each brain; else NaN.
     """
 
     value: float
@@ -48,6 +50,7 @@ class Measured:
     lower_is_better: bool = False
     bounds: tuple[float, float] = (-np.inf, np.inf)
     target: float = float("nan")
+    spread: float = float("nan")
 
 
 def mean_over_people(people: Sequence[Measured]) -> Measured:
@@ -68,6 +71,18 @@ def mean_over_people(people: Sequence[Measured]) -> Measured:
         first.lower_is_better,
         first.bounds,
         first.target,
+        float(np.mean([item.spread for item in people])),
+    )
+
+
+def fall_of(value: Measured, control: Measured) -> Measured:
+    """Return how much better a score is than that of a control, resampled together."""
+    sign = -1.0 if value.lower_is_better else 1.0
+    paired = len(value.resamples) == len(control.resamples)
+    return Measured(
+        sign * (value.value - control.value),
+        sign * (value.resamples - control.resamples) if paired else np.zeros(0),
+        min(value.n_blocks, control.n_blocks),
     )
 
 
@@ -93,6 +108,7 @@ def card_of(
     p_values: dict[str, float] = {}
     baselines: dict[str, float] = {}
     targets: dict[str, float] = {}
+    spreads: dict[str, float] = {}
     for name, score in scores.items():
         key = f"{prefix}{name}"
         values[key] = score.value
@@ -112,4 +128,8 @@ def card_of(
             baselines[key] = score.baseline
         if not np.isnan(score.target):
             targets[key] = score.target
-    return Scorecard(title, values, intervals, {}, p_values, baselines, targets=targets)
+        if not np.isnan(score.spread):
+            spreads[key] = score.spread
+    return Scorecard(
+        title, values, intervals, {}, p_values, baselines, targets=targets, spreads=spreads
+    )

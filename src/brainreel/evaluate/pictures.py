@@ -1,8 +1,9 @@
-"""Scores of reconstructed pictures, each beside what the mean training picture reaches."""
+"""Scores of reconstructed pictures, each beside what is reached without the brain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Trials
-from brainreel.evaluate.identify import identify_pictures
-from brainreel.evaluate.parts import Float64, Measured, card_of, resampled_means
+from brainreel.evaluate.beside import CONTROL
+from brainreel.evaluate.parts import Float64, Measured, card_of, fall_of, mean_over_people
+from brainreel.evaluate.picture_grades import (
+    BEST,
+    EACH,
+    Graded,
+    OverSamples,
+    grade,
+    pair_scores,
+)
+from brainreel.evaluate.picture_looks import Judges, Look
 from brainreel.evaluate.scorecard import Scorecard
-from brainreel.metrics.correlation import correlation_similarity
-from brainreel.metrics.images import mse, pixel_correlation, psnr, ssim
+from brainreel.metrics.images import frechet_distance
 from brainreel.train.fit import FittedRun
 from brainreel.train.predictions import AnyPrediction, PicturePrediction
-from brainreel.train.recipe import ScoringConfig
+from brainreel.train.recipe import RunConfig, ScoringConfig
 
-Score = Callable[[NDArray[np.floating], NDArray[np.floating]], Float64]
-SCORES: dict[str, Score] = {
-    "pixel_correlation": pixel_correlation,
-    "mse": mse,
-    "ssim": ssim,
-    "psnr": psnr,
-}
-# Every prediction against every truth: beyond this many pictures SSIM's null takes minutes.
-MOST_PAIRED_SSIM = 128
+Scores = dict[str, Measured]
+_NAN = float("nan")
 
 
 def score_trials(
     run: FittedRun, predictions: Sequence[AnyPrediction], home: Path
 ) -> list[Scorecard]:
-    """Return one card for each split."""
-    pictures = [item for item in predictions if isinstance(item, PicturePrediction)]
-    scoring = run.config.scoring
-    splits = list(dict.fromkeys(item.split for item in pictures))
-    cards = []
-    for split in splits:
-        folds = [item for item in pictures if item.split == split]
-        scores = score_pictures(folds, scoring, run.config.seed)
-        prefix = f"{split}:" if len(splits) > 1 else ""
-        cards.append(card_of("", scores, level=scoring.level, prefix=prefix))
+    """Return one card for each split; beside the run stand the task's controls."""
+    config, judges = run.config, Judges(run.config.scoring.pictures)
+    known, cards = {}, []
+    for (split, prefix), people in _tests(run, predictions).items():
+        known[split] = _scored(people, config, judges)
+        card = _card(known[split], config, prefix)
+        stamp = {**_samples(people), **judges.stamp()}
+        cards.append(replace(card, protocol={"pictures": stamp} if stamp else {}))
+    task = config.resolved_stages()[-1].task
+    for control in task.control_names() if config.scoring.controls else ():
+        for (split, prefix), people in _tests(run, run.predict_control(control)).items():
+            held = _scored(people, config, judges)
+            card = _card(held, config, prefix).joined(_falls(known[split], held, config, prefix))
+            cards.append(Scorecard("", beside={f"{CONTROL}{control}": card}))
     return cards
 
 
@@ -56,8 +62,11 @@ def trials_facts(trials: Trials) -> dict[str, Any]:
 
 
 def score_pictures(
-    folds: Sequence[PicturePrediction], scoring: ScoringConfig, seed: int
-) -> dict[str, Measured]:
+    folds: Sequence[PicturePrediction],
+    scoring: ScoringConfig,
+    seed: int,
+    judges: Judges | None = None,
+) -> Scores:
     """Score one person's reconstructions, the folds of a split joined.
 
     Parameters
@@ -67,63 +76,169 @@ def score_pictures(
     scoring
         The protocol.
     seed
-        Of resamples of pictures and of surrogates, which pair reconstructions with other pictures.
+        Of resamples of pictures, of surrogates, which pair reconstructions with other pictures,
+        and of a classifier's trials.
+    judges
+        The networks of `scoring.pictures`; None loads them.
     """
-    predicted = np.concatenate([fold.predicted for fold in folds])
-    true = np.concatenate([fold.true for fold in folds])
-    mean = np.concatenate([np.broadcast_to(f.baseline, f.true.shape) for f in folds])
-    measured = {
-        name: _measured(name, score, (predicted, true, mean), scoring, seed)
-        for name, score in SCORES.items()
+    judges = Judges(scoring.pictures) if judges is None else judges
+    config = scoring.pictures
+    truth = judges.look(np.concatenate([fold.true for fold in folds]))
+    mean = judges.look(np.stack([fold.baseline for fold in folds]))
+    fold_of = np.repeat(np.arange(len(folds)), [len(fold.true) for fold in folds])
+    look = judges.look(np.concatenate([fold.predicted for fold in folds]))
+    graded = grade(look, truth, config, scoring.n_way, seed)
+    sets, looks = OverSamples(), []
+    for pictures in _sets(folds):
+        looks.append(judges.look(pictures))
+        sets.add(grade(looks[-1], truth, config, scoring.n_way, seed))
+    baselines = {
+        name: _mean(score.every[fold_of, np.arange(len(fold_of))])
+        for name, score in pair_scores(mean, truth, config).items()
+        if score.every is not None
     }
-    n = len(true)
-    similarity = correlation_similarity(predicted.reshape(n, -1), true.reshape(n, -1))
-    return measured | identify_pictures(similarity, scoring, seed)
+    n = len(truth.pictures)
+    rng = np.random.default_rng([seed, 4])
+    pairings = rng.permuted(np.tile(np.arange(n), (scoring.n_permutations, 1)), axis=1)
+    rows = np.random.default_rng([seed, 3]).integers(n, size=(scoring.n_bootstrap, n))
+    every = graded | (sets.scores() if looks else {})
+    measured = {
+        name: _measured(score, baselines.get(name.removesuffix(EACH), _NAN), pairings, rows)
+        for name, score in every.items()
+    }
+    return measured | _distances(look, looks, truth, mean, fold_of)
+
+
+def _sets(folds: Sequence[PicturePrediction]) -> list[NDArray[np.floating]]:
+    """Return the s-th sample of every picture, for each s that all folds have."""
+    samples = [fold.samples for fold in folds if fold.samples is not None]
+    if len(samples) < len(folds):
+        return []
+    n = min(part.shape[1] for part in samples)
+    return [np.concatenate([part[:, s] for part in samples]) for s in range(n)]
 
 
 def _measured(
-    name: str,
-    score: Score,
-    pictures: tuple[NDArray[np.floating], ...],
-    scoring: ScoringConfig,
-    seed: int,
+    score: Graded, baseline: float, pairings: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> Measured:
-    predicted, true, mean = pictures
-    items = score(predicted, true)
-    null = np.zeros(0)
-    if name != "psnr" and (name != "ssim" or len(true) <= MOST_PAIRED_SSIM):
-        null = _pairing_null(score, predicted, true, scoring.n_permutations, seed)
+    """Join a score with its resamples over pictures, its null over pairings and its chance."""
+    n, null, resamples = len(score.own), np.zeros(0), np.zeros(0)
+    pieces = score.own if score.pieces is None else score.pieces
+    known = int(np.count_nonzero(~np.isnan(pieces)))
+    if known > 1:
+        picked = pieces[rows]
+        # A plain picture has no correlation; a resample of such alone is left out.
+        resamples = np.nanmean(picked[~np.isnan(picked).all(axis=1)], axis=1)
+    if score.every is not None and n > 1 and not np.isnan(score.every).all():
+        null = np.nanmean(score.every[np.arange(n), pairings], axis=1)
     return Measured(
-        _mean(items),
-        resampled_means(items[~np.isnan(items)], scoring.n_bootstrap, seed),
-        int(np.count_nonzero(~np.isnan(items))),
+        _mean(score.own),
+        resamples,
+        known,
         null,
-        _mean(score(mean, true)),
-        lower_is_better=name == "mse",
+        baseline if np.isnan(score.chance) else score.chance,
+        lower_is_better=score.lower_is_better,
+        bounds=score.bounds,
+        spread=score.spread,
     )
+
+
+def _distances(
+    look: Look,
+    sets: Sequence[Look],
+    truth: Look,
+    mean: Look,
+    fold_of: NDArray[np.int64],
+) -> Scores:
+    """Return the Fréchet distances: of sets, so that they have neither interval nor p."""
+    found: Scores = {}
+    for tag, true in truth.pooled.items():
+        if len(true) < 2:
+            continue
+        name = f"frechet_distance_{tag}"
+
+        def apart(seen: NDArray[np.floating], tag: str = tag) -> float:
+            return frechet_distance(seen, truth.pooled[tag], features=tag).value
+
+        baseline = apart(mean.pooled[tag][fold_of])
+        found[name] = Measured(apart(look.pooled[tag]), baseline=baseline, lower_is_better=True)
+        values = [apart(one.pooled[tag]) for one in sets]
+        if values:
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else _NAN
+            found[f"{name}{EACH}"] = Measured(
+                float(np.mean(values)), baseline=baseline, lower_is_better=True, spread=spread
+            )
+    return found
+
+
+def _tests(
+    run: FittedRun, predictions: Sequence[AnyPrediction]
+) -> dict[tuple[str, str], dict[str, list[PicturePrediction]]]:
+    """Return (split, prefix of its scores) to each person's folds."""
+    tests: dict[str, dict[str, list[PicturePrediction]]] = {}
+    for item in predictions:
+        if isinstance(item, PicturePrediction):
+            tests.setdefault(item.split, {}).setdefault(item.subject, []).append(item)
+    apart = len({fold.split for fold in run.data.folds}) > 1
+    return {(split, f"{split}:" * apart): people for split, people in tests.items()}
+
+
+def _scored(
+    people: Mapping[str, Sequence[PicturePrediction]], config: RunConfig, judges: Judges
+) -> dict[str, Scores]:
+    return {
+        who: score_pictures(folds, config.scoring, config.seed, judges)
+        for who, folds in people.items()
+    }
+
+
+def _samples(people: Mapping[str, Sequence[PicturePrediction]]) -> dict[str, Any]:
+    """Return how many pictures were drawn of a brain, and how one was chosen."""
+    folds = [fold for folds in people.values() for fold in folds if fold.samples is not None]
+    if not folds:
+        return {}
+    numbers = sorted({fold.samples.shape[1] for fold in folds if fold.samples is not None})
+    rules = sorted({fold.rule for fold in folds})
+    return {"samples": numbers[0], "rule": ", ".join(rules)}
+
+
+def _card(scored: Mapping[str, Scores], config: RunConfig, prefix: str) -> Scorecard:
+    """Average over people, who then also stand by themselves."""
+    singles = {
+        f"{name}/{who}": value
+        for who, scores in scored.items()
+        if len(scored) > 1
+        for name, value in scores.items()
+    }
+    return card_of("", _means(scored) | singles, level=config.scoring.level, prefix=prefix)
+
+
+def _falls(
+    scored: Mapping[str, Scores], held: Mapping[str, Scores], config: RunConfig, prefix: str
+) -> Scorecard:
+    """Return how much worse the scores are with a control; picking the best has none."""
+    falls = {
+        who: {
+            name: fall_of(value, held[who][name])
+            for name, value in scores.items()
+            if name in held[who] and not name.endswith(BEST)
+        }
+        for who, scores in scored.items()
+        if who in held
+    }
+    card = card_of("", _means(falls), level=config.scoring.level, prefix=prefix)
+    intervals = {f"{name}|fall": bounds for name, bounds in card.intervals.items()}
+    return Scorecard("", falls=card.scores, intervals=intervals)
+
+
+def _means(people: Mapping[str, Scores]) -> Scores:
+    names = dict.fromkeys(name for scores in people.values() for name in scores)
+    return {
+        name: mean_over_people([scores[name] for scores in people.values() if name in scores])
+        for name in names
+    }
 
 
 def _mean(items: Float64) -> float:
     """Mean over pictures that have the score; NaN where none has."""
-    return float("nan") if np.isnan(items).all() else float(np.nanmean(items))
-
-
-def _pairing_null(
-    score: Score,
-    predicted: NDArray[np.floating],
-    true: NDArray[np.floating],
-    n: int,
-    seed: int,
-) -> Float64:
-    """Return the mean score in each of `n` random pairings of reconstructions and pictures."""
-    size = len(true)
-    if size < 2:
-        return np.zeros(0)
-    columns = [score(predicted, np.broadcast_to(one, predicted.shape)) for one in true]
-    every = np.stack(columns, axis=1)
-    rng = np.random.default_rng([seed, 4])
-    pairings = rng.permuted(np.tile(np.arange(size), (n, 1)), axis=1)
-    # A plain picture has no correlation with any other: left out here as it is of the score.
-    if np.isnan(every).all(axis=1).all():
-        return np.zeros(0)
-    return np.asarray(np.nanmean(every[np.arange(size), pairings], axis=1))
+    return _NAN if np.isnan(items).all() else float(np.nanmean(items))

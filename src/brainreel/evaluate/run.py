@@ -17,6 +17,7 @@ from brainreel.errors import DataError
 from brainreel.evaluate.classes import labelled_facts, score_labelled
 from brainreel.evaluate.labels import label_extent, label_facts, score_labels
 from brainreel.evaluate.people import score_series, series_facts
+from brainreel.evaluate.picture_looks import Judges
 from brainreel.evaluate.pictures import score_trials, trials_facts
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.simulate.film_set import read_set_truth
@@ -29,6 +30,10 @@ from brainreel.train.recipe import RunConfig
 
 CARD = "scorecard.json"
 PREDICTIONS = "predictions"
+
+
+# Of the scoring: the truth is no protocol, and of pictures the card tells what was done.
+_APART = ("truth", "pictures")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ def check_scoring(config: RunConfig) -> None:
     ------
     DataError
         If `scoring.truth` is no simulated study, or no simulated set of labelled films.
+    ConfigError, CheckpointError, MissingExtraError
+        If a network of `scoring.pictures` is not there, or lacks what is asked of it.
     """
     truth = config.scoring.truth
     if truth is not None and config.data.name == "labelled":
@@ -86,6 +93,7 @@ def check_scoring(config: RunConfig) -> None:
             f"{truth}: no simulated study (it has no derivatives/truth). Give scoring.truth the "
             "folder that `brainreel simulate` made, or leave it out."
         )
+    Judges(config.scoring.pictures)
 
 
 def evaluate(folder: Path) -> Scorecard:
@@ -126,7 +134,7 @@ def _joined(run: FittedRun, cards: Sequence[Scorecard]) -> Scorecard:
     return replace(
         numbers,
         title=config.title or f"{last.model.name} on {last.data.name}",
-        protocol=_protocol(run),
+        protocol={**_protocol(run), **numbers.protocol},
         data=facts,
         versions={"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
         notes=(*run.data.notes, *(note for card in cards for note in card.notes)),
@@ -147,7 +155,7 @@ def _protocol(run: FittedRun) -> dict[str, Any]:
         **_unseen(run.data),
         "fitted_on_test": _stamp(run.data.folds),
         **({"adapted_on_test": list(adapted)} if (adapted := adapted_on_test(run.folder)) else {}),
-        "scoring": {k: v for k, v in config.scoring.to_dict().items() if k != "truth"},
+        "scoring": {k: v for k, v in config.scoring.to_dict().items() if k not in _APART},
         "seed": config.seed,
     }
 

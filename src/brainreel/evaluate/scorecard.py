@@ -11,6 +11,10 @@ from brainreel.errors import DataError
 from brainreel.files import read_json, write_json
 
 Interval = tuple[float, float]
+# Parts of a card that are names to numbers.
+_NUMBERS = (
+    "scores", "ceilings", "p_values", "baselines", "shares", "targets", "spreads", "falls",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,15 @@ class Scorecard:
         `"name|estimator"` to the share of that ceiling.
     targets
         Name to the value that is right, where neither more nor less is better.
+    spreads
+        Name to the deviation of the score over the samples that were drawn of each brain.
     falls
         Of a negative control: name to how much lower it is than the run's own score; its interval
         stands under `"name|fall"`.
     beside
         Name of another system, or of a negative control (`"control:film_noise"`), to its card on
-        the same test; it has scores, intervals, ceilings, p-values, shares, targets and falls
-        alone.
+        the same test; it has scores, intervals, ceilings, p-values, shares, targets, spreads and
+        falls alone.
     protocol
         How the numbers were made: split, permutations, n-way, trials, cleaning, stamps.
     data
@@ -64,6 +70,7 @@ class Scorecard:
     baselines: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, float] = field(default_factory=dict)
     falls: Mapping[str, float] = field(default_factory=dict)
     beside: Mapping[str, Scorecard] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +99,7 @@ class Scorecard:
     def _of(cls, content: Mapping[str, Any]) -> Scorecard:
         names = {item.name for item in fields(cls)}
         known = {"title": ""} | {key: value for key, value in content.items() if key in names}
-        for part in ("scores", "ceilings", "p_values", "baselines", "shares", "targets", "falls"):
+        for part in _NUMBERS:
             known[part] = {key: _number(value) for key, value in known.get(part, {}).items()}
         known["intervals"] = {
             key: (_number(low), _number(high))
@@ -116,8 +123,10 @@ class Scorecard:
             baselines={**self.baselines, **other.baselines},
             shares={**self.shares, **other.shares},
             targets={**self.targets, **other.targets},
+            spreads={**self.spreads, **other.spreads},
             falls={**self.falls, **other.falls},
             beside=beside,
+            protocol={**self.protocol, **other.protocol},
         )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -161,6 +170,7 @@ class Scorecard:
             "baseline": self.baselines.get(name),
             "target": self.targets.get(name),
             "fall": self.falls.get(name),
+            "spread": self.spreads.get(name),
         }
 
 

@@ -16,7 +16,7 @@ from brainreel.files import read_json
 Scale = float | tuple[float, ...]
 
 
-def load_hf(path: str, *, pooler: bool) -> nn.Module:
+def load_hf(path: str, *, pooler: bool, kind: str = "AutoModel") -> nn.Module:
     """Return a network with its published weights, in float32.
 
     Parameters
@@ -25,6 +25,8 @@ def load_hf(path: str, *, pooler: bool) -> nn.Module:
         Name on the hub, or a local folder.
     pooler
         Whether the network's pooler is read, and its weights must be there.
+    kind
+        Class of transformers that makes it: `AutoModelForImageClassification` for a classifier.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def load_hf(path: str, *, pooler: bool) -> nn.Module:
     transformers: Any = require_extra("transformers", "hf")
     try:
         with _quiet(transformers):
-            model, told = transformers.AutoModel.from_pretrained(
+            model, told = getattr(transformers, kind).from_pretrained(
                 path,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -63,6 +65,25 @@ def load_hf(path: str, *, pooler: bool) -> nn.Module:
 
 def own_scale(path: str) -> tuple[Scale, Scale]:
     """Return mean and deviation of pixels by the network's preprocessor_config.json, or 0.5."""
+    told = _preprocessor(path)
+    mean, std = (told.get(f"image_{name}", 0.5) for name in ("mean", "std"))
+    return _as_scale(mean), _as_scale(std)
+
+
+def own_side(path: str, model: nn.Module) -> int:
+    """Return the side of the square pictures that a network takes: as its files say, or 224."""
+    told = _preprocessor(path)
+    sizes = [told.get("crop_size"), told.get("size")]
+    sizes.append(getattr(getattr(model, "config", None), "image_size", None))
+    for size in sizes:
+        found = next(iter(size.values()), None) if isinstance(size, dict) else size
+        if isinstance(found, int) and found > 0:
+            return found
+    return 224
+
+
+def _preprocessor(path: str) -> dict[str, Any]:
+    """Return the network's preprocessor_config.json, {} without."""
     transformers: Any = require_extra("transformers", "hf")
     with _quiet(transformers):
         file = transformers.utils.cached_file(
@@ -71,9 +92,8 @@ def own_scale(path: str) -> tuple[Scale, Scale]:
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
-    told = {} if file is None else read_json(file)
-    mean, std = (told.get(f"image_{name}", 0.5) for name in ("mean", "std"))
-    return _as_scale(mean), _as_scale(std)
+    told: dict[str, Any] = {} if file is None else read_json(file)
+    return told
 
 
 def _as_scale(value: Any) -> Scale:

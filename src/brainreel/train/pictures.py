@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from brainreel.data.stored_pictures import StoredPictures
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
-from brainreel.train.predictions import PicturePrediction
+from brainreel.train.predictions import AnyPrediction, PicturePrediction
 from brainreel.train.task import Job, State, TaskConfig
 
 Float32 = NDArray[np.float32]
@@ -22,7 +23,7 @@ Float32 = NDArray[np.float32]
 class PicturesConfig(TaskConfig):
     """Voxel vectors of single trials -> the pictures that were seen."""
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("trials",)
+    data_kinds: ClassVar[tuple[str, ...]] = ("trials", "god", "bold5000")
     model_kinds: ClassVar[tuple[str, ...]] = ("picture_ridge",)
 
     name: Literal["pictures"] = "pictures"
@@ -38,6 +39,19 @@ class PicturesConfig(TaskConfig):
     def predict(self, job: Job, state: State) -> list[PicturePrediction]:
         """Reconstruct the pictures of the test trials."""
         return [predict_pictures(_trials(job), job.fold, job.model, state)]
+
+    def control_names(self) -> tuple[str, ...]:
+        """Return what is scored beside the reconstructions."""
+        return ("brain_shuffled",)
+
+    def predict_control(self, job: Job, state: State, control: str) -> Sequence[AnyPrediction]:
+        """Reconstruct the test pictures from each other's brains."""
+        if control not in self.control_names():
+            return super().predict_control(job, state, control)
+        trials = _trials(job)
+        order = other_brains(len(job.fold.test_trials), job.seed)
+        found = predict_pictures(trials, job.fold, job.model, state)
+        return [replace(found, predicted=found.predicted[order])]
 
 
 def fit_pictures(trials: Trials, fold: Fold, model: ModelConfig, seed: int) -> State:
@@ -85,6 +99,17 @@ def predict_pictures(
         trials=rows,
         baseline=pictures[np.array(fold.train_trials)].mean(axis=0, dtype=np.float32),
     )
+
+
+def other_brains(n: int, seed: int) -> NDArray[np.int64]:
+    """Return for each of `n` test trials the trial whose brain it gets: never its own.
+
+    A random circle through all trials; one trial alone keeps its own.
+    """
+    order = np.random.default_rng([seed, 9]).permutation(n)
+    given = np.empty(n, dtype=np.int64)
+    given[order] = np.roll(order, 1)
+    return given
 
 
 def _trials(job: Job) -> Trials:

@@ -15,6 +15,7 @@ from brainreel.errors import ConfigError, did_you_mean
 from brainreel.models.catalog import AnyModel
 from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
+from brainreel.train.picture_scoring import PictureScoringConfig
 from brainreel.train.trainer import TrainerConfig
 
 Beside = Literal["mean_volume", "other_people"]
@@ -44,6 +45,8 @@ class ScoringConfig(Config):
     """Score the negative controls of the task beside its predictions; each predicts once more."""
     coverage: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.9)
     """Intervals whose coverage is counted, of predictions that give a deviation."""
+    pictures: PictureScoringConfig = PictureScoringConfig()
+    """Of reconstructed pictures alone: in what they are compared, by which networks."""
     spatial: bool = False
     """Add the correlation over voxels of each volume. It flatters: the mean volume comes close."""
     truth: Path | None = None
