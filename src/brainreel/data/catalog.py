@@ -6,7 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from brainreel.data.bold5000 import Bold5000Data
 from brainreel.data.films import FilmsData
+from brainreel.data.god import GodData
+from brainreel.data.hcp_voxels import HcpVoxelsData
 from brainreel.data.labelled import LabelledData
 from brainreel.data.labelled_samples import Labelled
 from brainreel.data.people import PeopleData
@@ -15,6 +18,14 @@ from brainreel.data.series import SeriesData
 from brainreel.data.trials import TrialsData
 
 DataConfig = Annotated[
-    FilmsData | PeopleData | SeriesData | TrialsData | LabelledData, Field(discriminator="name")
+    FilmsData
+    | PeopleData
+    | SeriesData
+    | TrialsData
+    | GodData
+    | Bold5000Data
+    | HcpVoxelsData
+    | LabelledData,
+    Field(discriminator="name"),
 ]
 Opened = Series | Trials | Labelled
