@@ -133,3 +133,27 @@ def test_vectors_that_belong_to_nobody_are_refused() -> None:
         model(voxels(9), model.noise(2, generator()))
     with pytest.raises(DataError, match="no voxel vectors, which 'sc_mbm' works on"):
         SCMBMConfig.parse(TINY).build(DataSpec())
+
+
+@torch.no_grad()
+def test_a_factor_model_tells_what_a_gaussian_with_its_covariance_would() -> None:
+    """Against conditioning the whole covariance L L' + diag(v) on what is seen, row by row."""
+    model = network((16,), factors=3)
+    assert model.factors is not None
+    model.factors.loadings += 0.05 * torch.randn(4, 4, 3, generator=generator())
+    seen = voxels(16)
+    plain = network((16,))
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if "factors" not in k})
+    noise = model.noise(3, generator())
+    out, without = model(seen, noise), plain(seen, noise)
+    loadings = 10 * model.factors.loadings.flatten(0, 1).double()
+    v = (10 * model.factors.log_noise).exp().flatten().double() + 0.1
+    covariance = loadings @ loadings.T + torch.diag(v)
+    for row in range(3):
+        hidden = out.removed[row].repeat_interleave(4)
+        known = covariance[~hidden][:, ~hidden]
+        expected = covariance[hidden][:, ~hidden] @ torch.linalg.solve(
+            known, seen[row, ~hidden].double()
+        )
+        found = (out.predicted - without.predicted)[row].flatten()[hidden]
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
