@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from brainreel.data.loading import Draw
 from brainreel.data.samples import Fold, Trials
 from brainreel.data.stored_pictures import StoredPictures
 from brainreel.data.voxel_module import VoxelModule
-from brainreel.data.voxel_rows import ScoredVoxels, VoxelRows, collate_rows
+from brainreel.data.voxel_rows import ScoredVoxels, VoxelChanges, VoxelRows, collate_rows
 from brainreel.errors import DataError
 
 from .volume_data import in_time, people
@@ -123,3 +124,45 @@ def test_stored_pictures_are_given_out_by_trial() -> None:
     assert pictures.items().tolist() == [0, 0, 1, 1]
     with pytest.raises(DataError, match="pictures beyond the 3 that are there"):
         StoredPictures(stored, np.array([3]))
+
+
+def test_changed_rows_are_drawn_anew_each_epoch_and_come_back_alike() -> None:
+    rng = np.random.default_rng(0)
+    blocks = [rng.random((6, 10), dtype=np.float32) + 1, rng.random((1, 4), dtype=np.float32) + 1]
+    rows = VoxelRows(blocks, 12, "wrap", VoxelChanges(0.5, 1.0, seed=3))
+    first, again, later = (rows[Draw(2, epoch)] for epoch in (0, 0, 1))
+    assert torch.equal(first.voxels, again.voxels)
+    assert not torch.equal(first.whole, later.whole)
+    # Dropped voxels are dropped in their wrapped copies too, and all others are as in the whole.
+    dropped = first.voxels == 0
+    assert dropped[:10].sum() == 5
+    assert torch.equal(dropped[10:], dropped[:2])
+    assert torch.equal(first.voxels[~dropped], first.whole[~dropped])
+    # The whole is a mixture of its row and another of the block.
+    one = torch.from_numpy(blocks[0])
+    ways = [((first.whole[:10] - other) / (one[2] - other)).std() for other in one[[0, 1, 3, 4, 5]]]
+    assert min(ways) < 1e-3
+    # Alone in its block, a row has nothing to be mixed with; and by number it is not changed.
+    assert torch.equal(rows[Draw(~6, 0)].whole[:4], torch.from_numpy(blocks[1][0]))
+    assert not rows[Draw(~6, 0)].counted
+    assert torch.equal(rows[2].voxels[:10], one[2])
+
+
+def test_changes_keep_the_order_and_the_validation() -> None:
+    series = in_time(people(2))
+    changes = VoxelChanges(0.25, 0.5)
+    plain, changed = (
+        VoxelModule(series, series.folds[0], batch=7, seed=0, changes=given)
+        for given in (None, changes)
+    )
+    for data in (plain, changed):
+        data.setup()
+    before, after = (list(data.train_dataloader()) for data in (plain, changed))
+    assert [len(batch.voxels) for batch in before] == [len(batch.voxels) for batch in after]
+    whole, kept = torch.cat([b.voxels for b in before]), torch.cat([b.whole for b in after])
+    same = (whole == kept).all(dim=1)
+    assert 0.2 < same.float().mean() < 0.8
+    assert all(batch.whole is None for batch in before)
+    for one, two in zip(plain.val_dataloader(), changed.val_dataloader(), strict=True):
+        assert torch.equal(one.voxels, two.voxels)
+        assert two.whole is None

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from brainreel.checkpoints.imported import Imported, save_imported
+from brainreel.data.loading import mixed_seed
 from brainreel.data.samples import Fold, Series, Trials
+from brainreel.data.voxel_rows import VoxelBatch
 from brainreel.errors import CheckpointError, ConfigError, DataError
 from brainreel.fmri.bold import Bold
 from brainreel.layers.masking import keep_lowest
@@ -18,6 +20,7 @@ from brainreel.models.tff import TFFConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.filling import fill, rounds
 from brainreel.train.mask_fill import MaskConfig
+from brainreel.train.mask_learning import MaskTask
 from brainreel.train.optim import OptimConfig
 from brainreel.train.task import Job, State
 from brainreel.train.trainer import TrainerConfig
@@ -121,6 +124,33 @@ def test_trials_are_pretrained_on_but_not_scored(tmp_path: Path) -> None:
     assert state["network/encoder.embed.weight"].shape == (16, 4)
     with pytest.raises(DataError, match="another task be the last of the stages"):
         TASK.predict(own, state)
+
+
+def test_what_is_dropped_is_still_to_be_filled_in() -> None:
+    """The error is of the vector as it was, though the network saw none of its voxels."""
+    torch.manual_seed(0)
+    network = MODEL.build(DataSpec(("a",), (20,))).eval()
+    task = MaskTask(network, OptimConfig(), seed=0)
+    whole, nothing = torch.randn(6, 20), torch.zeros(6, 20)
+    batch = VoxelBatch(nothing, torch.ones(6, dtype=torch.bool), whole)
+    generator = torch.Generator().manual_seed(mixed_seed(0, 0, 0))
+    out = network(nothing, network.noise(6, generator))
+    total, count = task._error(batch, 0)
+    errors = (out.predicted - whole.reshape(6, 5, 4)) ** 2
+    expected = errors[out.removed].mean()
+    torch.testing.assert_close(total / count, expected)
+
+
+def test_a_broken_run_with_changes_ends_as_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {"checkpoint_every_steps": 1}
+    task = MaskConfig(batch=6, voxel_dropout=0.2, interpolation=0.5)
+    whole = task.fit(job(tmp_path / "whole", trainer=every))
+    with power_cut(monkeypatch, step=8):
+        task.fit(job(tmp_path / "broken", trainer=every))
+    assert same(task.fit(job(tmp_path / "broken", trainer=every)), whole)
+    assert not same(TASK.fit(job(tmp_path / "plain", trainer=every)), whole)
 
 
 def stored(folder: Path, n_voxels: int = 20) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from brainreel.data.loading import ResumableLoader, ShardedBatches
+from brainreel.data.loading import MixedBatches, ResumableBatches, ResumableLoader, ShardedBatches
 from brainreel.data.module import bold_facts
 from brainreel.data.resumable_module import ResumableModule
 from brainreel.data.samples import Fold, Segment, Series, Trials
-from brainreel.data.voxel_rows import ScoredVoxels, VoxelRows, collate_rows
+from brainreel.data.voxel_rows import ScoredVoxels, VoxelChanges, VoxelRows, collate_rows
 from brainreel.fmri.normalize import Moments
 from brainreel.layers.voxel_patches import Padding
 from brainreel.shapes import DataSpec
@@ -31,6 +31,8 @@ class VoxelModule(ResumableModule):
     transductive
         Learn from the brains of the test part instead of those of the training part, which then
         gives the moments alone.
+    changes
+        Random changes of the vectors to learn from; None for none.
 
     Attributes
     ----------
@@ -52,10 +54,12 @@ class VoxelModule(ResumableModule):
         batch: int,
         seed: int,
         transductive: bool = False,
+        changes: VoxelChanges | None = None,
     ) -> None:
         super().__init__()
         self.data, self.fold, self.batch, self.seed = data, fold, batch, seed
         self.transductive = transductive
+        self.changes = None if changes is None or changes.none else changes
         self.spec = voxel_spec(data)
         self.length = max(self.spec.n_voxels)
         self.padding: Padding = "wrap"
@@ -82,10 +86,17 @@ class VoxelModule(ResumableModule):
     def _loader(
         self, segments: Sequence[Segment], trials: Sequence[int], *, shuffle: bool
     ) -> ResumableLoader:
-        rows = VoxelRows(self.scored.blocks(segments, trials), self.length, self.padding)
+        changes = self.changes if shuffle else None
+        rows = VoxelRows(self.scored.blocks(segments, trials), self.length, self.padding, changes)
         rank, n_ranks = self.ranks
         seed = self.seed if shuffle else None
-        batches = ShardedBatches(len(rows), self.batch, seed=seed, rank=rank, n_ranks=n_ranks)
+        batches: ResumableBatches
+        if changes is None:
+            batches = ShardedBatches(len(rows), self.batch, seed=seed, rank=rank, n_ranks=n_ranks)
+        else:
+            # The same order, but told which epoch it is, so that each changes a row anew.
+            pools, sizes = [range(len(rows))], [self.batch]
+            batches = MixedBatches(pools, sizes, seed=seed, rank=rank, n_ranks=n_ranks)
         return ResumableLoader(rows, batches, collate=collate_rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from brainreel.data.loading import Draw, mixed_seed
 from brainreel.data.samples import Fold, Recording, Segment, Series, Trials
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments, zscore_voxelwise
+from brainreel.layers.voxel_changes import drop_voxels, mix_vectors
 from brainreel.layers.voxel_patches import Padding, padded
 
 Float32 = NDArray[np.float32]
@@ -28,13 +31,60 @@ class VoxelBatch(NamedTuple):
         (B, V), padded to the longest.
     counted
         (B,) boolean, False for a copy that fills up a rank.
+    whole
+        (B, V) the vectors before voxels were dropped, or None if none were.
     """
 
     voxels: Tensor
     counted: Tensor
+    whole: Tensor | None = None
 
 
-class VoxelRows(Dataset[tuple[Tensor, bool]]):
+class VoxelRow(NamedTuple):
+    """One row of a `VoxelBatch`."""
+
+    voxels: Tensor
+    counted: bool
+    whole: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class VoxelChanges:
+    """Random changes of training vectors, drawn from (seed, epoch, row) alone.
+
+    Attributes
+    ----------
+    dropout
+        Share of the voxels that are set to their mean.
+    interpolation
+        Share of the vectors that are mixed with another of their block, of one person.
+    seed
+        Of the draws.
+    """
+
+    dropout: float = 0.0
+    interpolation: float = 0.0
+    seed: int = 0
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing is changed."""
+        return not (self.dropout or self.interpolation)
+
+    def made(self, block: Float32, row: int, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Return (V,) row `row` of a block with dropped voxels, and without."""
+        item = draw.item if draw.item >= 0 else ~draw.item
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, draw.epoch, item))
+        values = torch.from_numpy(block[row])
+        mixed = float(torch.rand(1, generator=generator)) < self.interpolation
+        if mixed and len(block) > 1:
+            step = int(torch.randint(1, len(block), (1,), generator=generator))
+            other = torch.from_numpy(block[(row + step) % len(block)])
+            values = mix_vectors(values, other, generator)
+        return drop_voxels(values, self.dropout, generator), values
+
+
+class VoxelRows(Dataset[VoxelRow]):
     """Rows of several blocks, one after another; row `~i` is a copy of row i that must not count.
 
     Parameters
@@ -45,28 +95,50 @@ class VoxelRows(Dataset[tuple[Tensor, bool]]):
         What rows are padded to.
     padding
         How.
+    changes
+        Made of rows that are asked for by `Draw`; None for none.
     """
 
-    def __init__(self, blocks: Sequence[Float32], length: int, padding: Padding) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Float32],
+        length: int,
+        padding: Padding,
+        changes: VoxelChanges | None = None,
+    ) -> None:
         self.blocks, self.length, self.padding = list(blocks), length, padding
+        self.changes = changes
         self.ends = np.cumsum([len(block) for block in self.blocks])
 
     def __len__(self) -> int:
         """Rows of all blocks."""
         return int(self.ends[-1]) if self.blocks else 0
 
-    def __getitem__(self, index: int) -> tuple[Tensor, bool]:
+    def __getitem__(self, index: int | Draw) -> VoxelRow:
         """Return one vector, and whether it counts."""
-        row = index if index >= 0 else ~index
-        block = int(np.searchsorted(self.ends, row, side="right"))
-        # Counted from the end of its block, so that the first block is no special case.
-        values = self.blocks[block][row - int(self.ends[block])]
-        return padded(torch.from_numpy(values), self.length, self.padding), index >= 0
+        place = index.item if isinstance(index, Draw) else index
+        row = place if place >= 0 else ~place
+        number = int(np.searchsorted(self.ends, row, side="right"))
+        block = self.blocks[number]
+        row -= int(self.ends[number]) - len(block)
+        if self.changes is None or not isinstance(index, Draw):
+            return VoxelRow(self._padded(torch.from_numpy(block[row])), place >= 0)
+        seen, whole = self.changes.made(block, row, index)
+        kept = self._padded(whole) if self.changes.dropout else None
+        return VoxelRow(self._padded(seen), place >= 0, kept)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        return padded(values, self.length, self.padding)
 
 
-def collate_rows(rows: Sequence[tuple[Tensor, bool]]) -> VoxelBatch:
+def collate_rows(rows: Sequence[VoxelRow]) -> VoxelBatch:
     """Join rows into a batch."""
-    return VoxelBatch(torch.stack([v for v, _ in rows]), torch.tensor([c for _, c in rows]))
+    whole = [row.whole for row in rows if row.whole is not None]
+    return VoxelBatch(
+        torch.stack([row.voxels for row in rows]),
+        torch.tensor([row.counted for row in rows]),
+        torch.stack(whole) if whole else None,
+    )
 
 
 class ScoredVoxels:

@@ -14,6 +14,7 @@ from torch import Tensor
 from brainreel.checkpoints.store import load_state
 from brainreel.data.samples import Series, Trials
 from brainreel.data.voxel_module import VoxelModule, voxel_spec
+from brainreel.data.voxel_rows import VoxelChanges
 from brainreel.errors import ConfigError, DataError
 from brainreel.files import digest_json
 from brainreel.fmri.normalize import Moments
@@ -46,6 +47,12 @@ class MaskConfig(TaskConfig):
     """Run folder of an import or a fit of SC-MBM whose weights the training starts from; sizes of
     the model that are not given are taken from there, positions moved to other numbers of voxels.
     """
+    voxel_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of a training vector's voxels that are set to their mean before it is seen; what is to
+    be filled in stays as it was. 0.2 was meant in MinD-Vis."""
+    interpolation: float = Field(0.0, ge=0, le=1)
+    """Share of training vectors that are mixed, in random parts, with another of the same person
+    and run; MinD-Vis adds as many mixed vectors as there are others (0.5)."""
     transductive: bool = False
     """Learn from the brains of the test part instead of those of the training part (MinD-Vis fine-
     tunes so; what they saw stays unseen). Every score of this run, and of all runs that begin with
@@ -129,6 +136,7 @@ class MaskConfig(TaskConfig):
             batch=self.batch,
             seed=job.seed,
             transductive=self.transductive,
+            changes=VoxelChanges(self.voxel_dropout, self.interpolation, job.seed),
         )
 
     def _begin(self, job: Job, network: SCMBM) -> dict[str, float]:

@@ -12,6 +12,7 @@ from brainreel.config import to_flow
 from brainreel.data.loading import mixed_seed
 from brainreel.data.voxel_rows import VoxelBatch
 from brainreel.errors import CheckpointError, ConfigError
+from brainreel.layers.voxel_patches import cut
 from brainreel.models.base import ModelConfig
 from brainreel.models.sc_mbm import SCMBM, SCMBMConfig
 from brainreel.train.learning import LearningTask
@@ -57,7 +58,9 @@ class MaskTask(LearningTask):
         noise = self.draw(len(batch.voxels), generator).to(batch.voxels.device)
         out = self.model(batch.voxels, noise)
         counted = out.removed & batch.counted[:, None]
-        return removed_error(out.predicted, out.measured, counted)
+        whole = batch.whole
+        measured = out.measured if whole is None else cut(whole, out.measured.shape[2])
+        return removed_error(out.predicted, measured, counted)
 
 
 def settled_voxels(model: ModelConfig, folder: Path) -> ModelConfig:
