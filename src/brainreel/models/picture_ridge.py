@@ -20,6 +20,9 @@ from brainreel.shapes import DataSpec, check_shape
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+# Picture components that voxels are weighed by: of few trials, later ones are noise.
+_TELLING = 10
+
 
 class PictureRidgeConfig(ModelConfig):
     """Ridge from standardised voxels to the pictures' principal components."""
@@ -35,6 +38,10 @@ class PictureRidgeConfig(ModelConfig):
     trials, so these reach from none to strong shrinkage for hundreds to thousands of voxels."""
     n_folds: int = Field(default=10, ge=2)
     """Inner folds over training trials, drawn at random: trials have no order in time."""
+    voxels: Literal["alike", "by_what_they_tell"] = "alike"
+    """alike: every standardised voxel is penalised as every other; by_what_they_tell: the more of a
+    voxel's training variance the first picture components tell, the less it is penalised, which
+    helps where few of thousands of voxels answer to pictures."""
 
     def build(self, spec: DataSpec) -> PictureRidge:
         """Return an unfitted model for the pictures of `spec`."""
@@ -50,7 +57,7 @@ class PictureWeights:
     Attributes
     ----------
     voxel_mean, voxel_scale
-        (V,) training mean, and 1 / standard deviation (0 for a constant voxel).
+        (V,) training mean, and 1 / standard deviation (0 for a constant voxel), times its weight.
     weights
         W (V, N) from voxels to the N components.
     components
@@ -154,11 +161,9 @@ class PictureRidge:
     def _solved(
         self, voxels: NDArray[np.floating], rows: Float64, n_components: int, alpha: float
     ) -> PictureWeights:
-        mean, scale = standard(voxels)
-        Z = ((voxels - mean) * scale).astype(np.float64)
-        picture_mean = rows.mean(axis=0)
-        _, _, axes = np.linalg.svd(rows - picture_mean, full_matrices=False)
-        components = axes[:n_components]
+        seen = _Seen.of(voxels, rows, self.config.voxels)
+        mean, scale, Z, picture_mean = seen.mean, seen.scale, seen.Z, seen.picture_mean
+        components = seen.axes[:n_components]
         scores = (rows - picture_mean) @ components.T
         kernel = Z @ Z.T + alpha * np.eye(len(Z))
         return PictureWeights(
@@ -183,7 +188,11 @@ class PictureRidge:
         error = np.zeros((len(counts), len(options.alphas)))
         for train, left_out in folds:
             candidates = _reconstructions(
-                voxels[train], rows[train], voxels[left_out], counts, options.alphas
+                _Seen.of(voxels[train], rows[train], options.voxels),
+                rows[train],
+                voxels[left_out],
+                counts,
+                options.alphas,
             )
             for i, j, pictures in candidates:
                 error[i, j] += ((pictures - rows[left_out]) ** 2).sum()
@@ -191,19 +200,62 @@ class PictureRidge:
         return counts[best_count], options.alphas[best_alpha]
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What training trials tell: moments, standardised voxels (B, V), and the pictures' axes."""
+
+    mean: Float32
+    scale: Float32
+    Z: Float64
+    picture_mean: Float64
+    axes: Float64
+
+    @classmethod
+    def of(cls, voxels: NDArray[np.floating], rows: Float64, weights: str) -> _Seen:
+        mean, scale = standard(voxels)
+        Z = ((voxels - mean) * scale).astype(np.float64)
+        picture_mean = rows.mean(axis=0)
+        left, sizes, axes = np.linalg.svd(rows - picture_mean, full_matrices=False)
+        if weights == "by_what_they_tell":
+            told = told_shares(Z, left[:, :_TELLING], sizes[:_TELLING])
+            scale = (scale * told).astype(np.float32)
+            Z *= told
+        return cls(mean, scale, Z, picture_mean, axes)
+
+
+def told_shares(Z: Float64, left: Float64, sizes: Float64) -> Float64:
+    """Return a weight for each voxel: what picture components tell of it.
+
+    w_v ~ sum_k s_k^2 corr(z_v, u_k)^2 / sum_k s_k^2, scaled to a mean square of 1
+
+    Parameters
+    ----------
+    Z
+        (B, V) standardised voxels.
+    left, sizes
+        u (B, K) and s (K,): left singular vectors and singular values of the centred pictures.
+
+    Returns
+    -------
+    (V,); ones where no voxel has anything to do with the pictures.
+    """
+    shares = sizes**2 / max((sizes**2).sum(), np.finfo(np.float64).tiny)
+    # Z has unit variance and u unit length, so that their product over root B is a correlation.
+    told = shares @ ((left.T @ Z) ** 2 / len(Z))
+    size = np.sqrt(np.mean(told**2))
+    return np.asarray(told / size) if size > 0 else np.ones_like(told)
+
+
 def _reconstructions(
-    voxels: NDArray[np.floating],
+    trained: _Seen,
     rows: Float64,
     new_voxels: NDArray[np.floating],
     counts: Sequence[int],
     alphas: Sequence[float],
 ) -> Iterator[tuple[int, int, Float64]]:
     """Yield (count number, alpha number, clipped (B, pixels)) from one eigendecomposition."""
-    mean, scale = standard(voxels)
-    Z = ((voxels - mean) * scale).astype(np.float64)
-    new = ((new_voxels - mean) * scale).astype(np.float64)
-    picture_mean = rows.mean(axis=0)
-    _, _, axes = np.linalg.svd(rows - picture_mean, full_matrices=False)
+    Z, picture_mean, axes = trained.Z, trained.picture_mean, trained.axes
+    new = ((new_voxels - trained.mean) * trained.scale).astype(np.float64)
     values, vectors = np.linalg.eigh(Z @ Z.T)
     seen = vectors.T @ (rows - picture_mean) @ axes[: max(counts)].T
     onto = new @ Z.T @ vectors

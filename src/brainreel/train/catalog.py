@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from brainreel.train.classify import ClassifyConfig
+from brainreel.train.denoise import DenoiseConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
 from brainreel.train.film_network import SupervisedConfig
 from brainreel.train.film_volumes import FilmVolumesConfig
@@ -23,6 +24,7 @@ AnyTask = Annotated[
     | VolumesConfig
     | FilmVolumesConfig
     | LabelConfig
-    | MaskConfig,
+    | MaskConfig
+    | DenoiseConfig,
     Field(discriminator="name"),
 ]

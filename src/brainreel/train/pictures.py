@@ -14,6 +14,7 @@ from brainreel.data.stored_pictures import StoredPictures
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
+from brainreel.train.picture_controls import other_brains
 from brainreel.train.predictions import AnyPrediction, PicturePrediction
 from brainreel.train.task import Job, State, TaskConfig
 
@@ -99,17 +100,6 @@ def predict_pictures(
         trials=rows,
         baseline=pictures[np.array(fold.train_trials)].mean(axis=0, dtype=np.float32),
     )
-
-
-def other_brains(n: int, seed: int) -> NDArray[np.int64]:
-    """Return for each of `n` test trials the trial whose brain it gets: never its own.
-
-    A random circle through all trials; one trial alone keeps its own.
-    """
-    order = np.random.default_rng([seed, 9]).permutation(n)
-    given = np.empty(n, dtype=np.int64)
-    given[order] = np.roll(order, 1)
-    return given
 
 
 def _trials(job: Job) -> Trials:

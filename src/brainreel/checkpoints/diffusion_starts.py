@@ -1,0 +1,63 @@
+"""Latent diffusion to start a training from: a run folder, or a published file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from brainreel.checkpoints.from_mind_vis_ldm import read_latent_diffusion
+from brainreel.checkpoints.run_network import stored_model
+from brainreel.errors import CheckpointError
+from brainreel.models.brain_diffusion import BrainDiffusionConfig
+
+# Of a checkpoint without a brain these options are left to the recipe.
+_OF_PICTURES = ("unet", "first_stage")
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionStart:
+    """Where a training of latent diffusion starts.
+
+    Attributes
+    ----------
+    options
+        Options of the model that the weights decide.
+    state
+        Name in our model -> tensor; empty of a run folder, whose folds are read one by one.
+    """
+
+    options: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def read_diffusion_start(path: Path) -> DiffusionStart:
+    """Read the options, and of a file the weights, of a latent diffusion.
+
+    Parameters
+    ----------
+    path
+        Run folder of an import or a fit of `latent_diffusion`; or a file of latent diffusion or its
+        first stage (`model.ckpt` of label2img), of MinD-Vis or in safetensors.
+
+    Raises
+    ------
+    CheckpointError
+        If it is none of these.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder of weights.")
+    if path.is_dir():
+        stored = stored_model(path)
+        if not isinstance(stored, BrainDiffusionConfig):
+            raise CheckpointError(
+                f"{path}: holds a model '{stored.name}', which is no latent diffusion. Give a run "
+                "of task denoise, or a file of latent diffusion."
+            )
+        return DiffusionStart(stored.to_dict(), {})
+    found = read_latent_diffusion(path)
+    parts = {name.partition(".")[0] for name in found.state}
+    told = found.options.to_dict()
+    return DiffusionStart({n: told[n] for n in _OF_PICTURES if n in parts}, found.state)

@@ -1,0 +1,156 @@
+"""Voxel vectors with the pictures that were seen, and pictures that nobody saw, as rows to load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from brainreel.data.loading import Draw
+from brainreel.data.samples import Trials
+from brainreel.data.stored_pictures import StoredPictures
+from brainreel.errors import DataError, LeakError
+from brainreel.layers.voxel_patches import Padding, padded
+
+Float32 = NDArray[np.float32]
+
+# Two pictures that correlate more are one picture, sharpened, resized or saved again.
+_SAME = 0.99
+
+
+class PictureBatch(NamedTuple):
+    """Pairs of brains and pictures; of a picture that nobody saw, the brain is 0 and withheld.
+
+    Attributes
+    ----------
+    voxels
+        (B, V) in deviations of the training part, padded to the longest.
+    pictures
+        (B, C, H, W) in [0, 1].
+    guesses
+        (B, C, H, W) first guesses of them, 0 where there are none.
+    paired
+        (B,) boolean, False for a picture without a brain.
+    counted
+        (B,) boolean, False for a copy that fills up a rank.
+    """
+
+    voxels: Tensor
+    pictures: Tensor
+    guesses: Tensor
+    paired: Tensor
+    counted: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Some trials: their vectors, one block of rows a person, pictures and first guesses.
+
+    Attributes
+    ----------
+    blocks
+        (T, V) each.
+    pictures
+        (B, C, H, W) in the order of the blocks.
+    guesses
+        (B, C, H, W) in that order, or None.
+    """
+
+    blocks: Sequence[Float32]
+    pictures: Float32 | StoredPictures
+    guesses: Float32 | None = None
+
+    def __len__(self) -> int:
+        """Trials of all blocks."""
+        return sum(map(len, self.blocks))
+
+
+class PictureRows(Dataset[PictureBatch]):
+    """Pairs, then pictures without a brain; row `~i` is a copy of row i that must not count.
+
+    Parameters
+    ----------
+    pairs
+        What was seen and measured.
+    more
+        (N, C, H, W) further pictures, in [0, 1].
+    length, padding
+        What vectors are padded to, and how.
+    """
+
+    def __init__(self, pairs: Pairs, more: Float32 | None, length: int, padding: Padding) -> None:
+        self.pairs, self.more, self.length, self.padding = pairs, more, length, padding
+        self.ends = np.cumsum([len(block) for block in pairs.blocks])
+
+    def __len__(self) -> int:
+        """Pairs and further pictures."""
+        return len(self.pairs) + (0 if self.more is None else len(self.more))
+
+    def __getitem__(self, index: int | Draw) -> PictureBatch:
+        """Return one row, without the axis of the batch."""
+        index = index.item if isinstance(index, Draw) else index
+        row, counted = (index, True) if index >= 0 else (~index, False)
+        shape = self.pairs.pictures.shape[1:]
+        nothing = torch.zeros(shape)
+        if row < len(self.pairs):
+            picture = torch.from_numpy(np.asarray(self.pairs.pictures[row], dtype=np.float32))
+            guesses = self.pairs.guesses
+            guess = nothing if guesses is None else torch.from_numpy(guesses[row])
+            voxels = padded(torch.from_numpy(self._vector(row)), self.length, self.padding)
+        else:
+            assert self.more is not None
+            picture = torch.from_numpy(self.more[row - len(self.pairs)])
+            voxels, guess = torch.zeros(self.length), nothing
+        paired = torch.tensor(row < len(self.pairs))
+        return PictureBatch(voxels, picture, guess, paired, torch.tensor(counted))
+
+    def _vector(self, row: int) -> Float32:
+        block = int(np.searchsorted(self.ends, row, side="right"))
+        vector: Float32 = self.pairs.blocks[block][row - int(self.ends[block])]
+        return vector
+
+
+def collate_pictures(rows: Sequence[PictureBatch]) -> PictureBatch:
+    """Join rows into a batch."""
+    return PictureBatch(*(torch.stack(part) for part in zip(*rows, strict=True)))
+
+
+def check_not_shown(more: Float32, trials: Trials, where: str) -> None:
+    """Refuse further pictures among which is one of those that were seen, however saved.
+
+    Raises
+    ------
+    DataError
+        If they have another shape.
+    LeakError
+        If one is equal to one of the trials' pictures, or correlates with it above 0.99.
+    """
+    assert trials.pictures is not None
+    if more.shape[1:] != tuple(trials.pictures.shape[1:]):
+        raise DataError(
+            f"{where}: pictures of {more.shape[1:]}, and those that were seen have "
+            f"{tuple(trials.pictures.shape[1:])}. Give both one size."
+        )
+    shown = _directions(np.asarray(trials.pictures[:]))
+    for start in range(0, len(more), 4096):
+        alike = _directions(more[start : start + 4096]) @ shown.T
+        found = np.argwhere(alike > _SAME)
+        if len(found):
+            row, trial = found[0]
+            raise LeakError(
+                f"{where}: picture {start + row} is the one that was seen in trial {trial} (they "
+                f"correlate by {alike[row, trial]:.3f}). Leave out whatever was seen."
+            )
+
+
+def _directions(pictures: Float32) -> Float32:
+    rows = pictures.reshape(len(pictures), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(sizes > 0, sizes, 1), dtype=np.float32)

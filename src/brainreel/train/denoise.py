@@ -1,0 +1,219 @@
+"""Task `denoise`: pictures drawn from brains by latent diffusion; stage B of MinD-Vis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from brainreel.checkpoints.store import load_state
+from brainreel.data.more_pictures import read_more_pictures
+from brainreel.data.picture_module import PictureModule
+from brainreel.data.picture_rows import check_not_shown
+from brainreel.data.samples import Fold, Trials
+from brainreel.errors import ConfigError, DataError
+from brainreel.files import digest_json
+from brainreel.layers.picture_changes import PictureChanges
+from brainreel.models.base import ModelConfig
+from brainreel.models.brain_diffusion import BrainDiffusion, BrainDiffusionConfig
+from brainreel.models.picture_ridge import PictureRidgeConfig
+from brainreel.shapes import DataSpec
+from brainreel.train.begin import NETWORK
+from brainreel.train.denoise_learning import DenoiseTask
+from brainreel.train.diffusion_begin import begin_diffusion, settled_diffusion
+from brainreel.train.drawing import DrawOptions
+from brainreel.train.drawn import CONTROLS, Drawn
+from brainreel.train.film_network import network_state
+from brainreel.train.first_guess import FirstGuess
+from brainreel.train.kept_moments import kept_moments, moments_state
+from brainreel.train.predictions import PicturePrediction
+from brainreel.train.task import Job, State, TaskConfig
+from brainreel.train.trainer import fit_network, own_randomness
+
+Float32 = NDArray[np.float32]
+_BEGUN = ("start_from", "encoder_from")
+
+
+class DenoiseConfig(TaskConfig):
+    """Voxel vectors -> the pictures that were seen, drawn by latent diffusion (DC-LDM)."""
+
+    data_kinds: ClassVar[tuple[str, ...]] = ("trials", "god", "bold5000")
+    model_kinds: ClassVar[tuple[str, ...]] = ("latent_diffusion",)
+
+    name: Literal["denoise"] = "denoise"
+    batch: int = Field(25, ge=1)
+    """Pairs of brain and picture in a batch, per process; published: 5 for GOD, 25 for BOLD5000."""
+    start_from: Path | None = None
+    """Latent diffusion that the training starts from: a run folder, or a published file
+    (`model.ckpt` of LDM). Sizes of the model that are not given are taken from there."""
+    encoder_from: Path | None = None
+    """Run folder of SC-MBM whose encoder the training starts from; its sizes are taken from there.
+    """
+    changes: PictureChanges = PictureChanges()
+    """Random changes of training pictures; crops as published."""
+    dropped_voxels: float = Field(0.0, ge=0, lt=1)
+    """Share of the voxels of a training vector that are set to their mean (MinD-Vis meant 0.2)."""
+    withheld: float = Field(0.0, ge=0, lt=1)
+    """Share of training brains that are withheld, which guidance needs; 0.1 is usual. Needs
+    model.null_context."""
+    more_pictures: Path | None = None
+    """Folder of pictures, or a file of arrays, that nobody saw: they are learned without a brain.
+    One that was seen in a trial is refused. Needs model.null_context."""
+    more_key: str = ""
+    """Array of pictures in that file; empty where it holds one array."""
+    more_batch: int = Field(25, ge=1)
+    """Such pictures in a batch, beside the pairs."""
+    guess: PictureRidgeConfig = PictureRidgeConfig(voxels="by_what_they_tell")
+    """Ridge that gives the first guess, of a model with first_guess."""
+    guess_parts: int = Field(15, ge=2)
+    """Parts that training trials are left out in, so that their first guesses are as those of new
+    trials."""
+    average: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which are then handed on (latent diffusion:
+    0.9999); none hands on the weights as they are."""
+    sampling: DrawOptions = DrawOptions()
+    """How pictures are drawn."""
+
+    def settled(self, model: ModelConfig) -> ModelConfig:
+        """Return the model with the sizes of the weights that it starts from."""
+        return settled_diffusion(model, self.start_from, self.encoder_from)
+
+    def spec(self, job: Job) -> DataSpec:
+        """Return the facts of the data that size the model."""
+        return _trials(job).spec()
+
+    def fit(self, job: Job) -> State:
+        """Train on the fold's training pairs; stop or choose by its validation part."""
+        data = self.data(job)
+        network = built(job, data)
+        self._check(network)
+        begun = begin_diffusion(network, job, self.start_from, self.encoder_from)
+        state: State = {}
+        if network.first_guess:
+            guess = FirstGuess.fit(self.guess, data.trials, job.fold.train_trials, job.seed)
+            data.guesses = self.guesses(guess, job.fold, job.seed)
+            state |= guess.state()
+        data.setup()
+        weights = self._trained(job, data, network, begun)
+        state |= {NETWORK + name: value.numpy() for name, value in weights.items()}
+        return state | moments_state(data.moments)
+
+    def _check(self, network: BrainDiffusion) -> None:
+        needs = [name for name in ("withheld", "more_pictures") if getattr(self, name)]
+        if needs and network.null_context is None:
+            raise ConfigError(
+                f"task.{needs[0]} needs a context that stands for no brain. Set "
+                "model.null_context=true."
+            )
+
+    def predict(self, job: Job, state: State) -> list[PicturePrediction]:
+        """Draw pictures of the test trials, person by person."""
+        return self.drawn(job, state).predictions("")
+
+    def control_names(self) -> tuple[str, ...]:
+        """Return the controls: brains of other trials, and the predicted class alone."""
+        return CONTROLS
+
+    def predict_control(self, job: Job, state: State, control: str) -> list[PicturePrediction]:
+        """Draw pictures of the test trials without their brains; none if no class is known."""
+        if control not in self.control_names():
+            raise DataError(f"denoise has no control '{control}'.")
+        return self.drawn(job, state).predictions(control)
+
+    def protocol(self) -> dict[str, Any]:
+        """Say how pictures were drawn."""
+        told: dict[str, Any] = {
+            "drawn": f"{self.sampling.sampler}, {self.sampling.steps} steps",
+            "samples": self.sampling.samples,
+            "rule": self.sampling.rule,
+        }
+        if self.sampling.guidance != 1:
+            told["guidance"] = self.sampling.guidance
+        if self.more_pictures is not None:
+            told["further pictures"] = str(self.more_pictures)
+        begun = {name: str(path) for name in _BEGUN if (path := getattr(self, name)) is not None}
+        return told | begun
+
+    def drawn(self, job: Job, state: State) -> Drawn:
+        """Return the fitted network with what it draws of."""
+        data = self.data(job)
+        network = built(job, data)
+        load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
+        data.moments = kept_moments(state, data.trials.subjects)
+        data.setup()
+        if network.first_guess:
+            guess = FirstGuess.from_state(self.guess, data.trials, state)
+            data.guesses = self.guesses(guess, job.fold, job.seed)
+        return Drawn(job, data, network, self.sampling)
+
+    def data(self, job: Job) -> PictureModule:
+        """Return the pairs of the job's fold."""
+        trials, more = _trials(job), None
+        if self.more_pictures is not None:
+            shape = trials.spec().picture_shape
+            more = read_more_pictures(self.more_pictures, self.more_key, shape)
+            check_not_shown(more, trials, str(self.more_pictures))
+        sizes = {"batch": self.batch, "more_batch": self.more_batch}
+        return PictureModule(trials, job.fold, seed=job.seed, more=more, **sizes)
+
+    def guesses(self, guess: FirstGuess, fold: Fold, seed: int) -> Float32:
+        """Return first guesses of all trials of a fold, each from a fit that did not see it."""
+        trials = guess.trials
+        found = np.zeros((len(trials.voxels), *trials.spec().picture_shape), dtype=np.float32)
+        found[list(fold.train_trials)] = guess.unseen(fold.train_trials, self.guess_parts, seed)
+        others = [*fold.validation_trials, *fold.test_trials]
+        found[others] = guess.guesses(others)
+        return found
+
+    def _trained(
+        self, job: Job, data: PictureModule, network: BrainDiffusion, begun: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
+        facts = [data.spec.to_json(), dict(data.trials.sources), str(job.fold), job.seed, begun]
+        learning = DenoiseTask(
+            network,
+            job.optim,
+            job.seed,
+            changes=self.changes,
+            dropped_voxels=self.dropped_voxels,
+            withheld=self.withheld,
+            decay=self.average,
+        )
+        validates = bool(job.fold.validation_trials)
+        weights = fit_network(
+            learning,
+            data,
+            job.trainer,
+            job.folder,
+            seed=job.seed,
+            identity=digest_json([settings, job.trainer.decisive(), facts]),
+            validates=validates,
+        )
+        # Weights chosen by validation are averaged ones already.
+        chosen = validates and job.trainer.keep == "best"
+        return weights if chosen else weights | learning.averaged()
+
+
+def built(job: Job, data: PictureModule) -> BrainDiffusion:
+    """Return the network with first weights drawn from the seed; the data learns its length."""
+    model = job.model
+    if not isinstance(model, BrainDiffusionConfig):
+        raise DataError(f"denoise cannot fit a model '{model.name}'. Use 'latent_diffusion'.")
+    with own_randomness(job.seed):
+        network = model.build(data.spec)
+    data.length = network.encoder.n_patches * model.encoder.patch
+    data.padding = model.encoder.padding
+    return network
+
+
+def _trials(job: Job) -> Trials:
+    if not isinstance(job.data, Trials):
+        raise DataError("denoise needs single trials with pictures. Give data of kind trials.")
+    if job.data.pictures is None:
+        raise DataError("denoise needs the pictures that were seen. Give data.picture_keys.")
+    return job.data
