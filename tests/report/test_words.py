@@ -83,3 +83,32 @@ def test_a_protocol_becomes_lines() -> None:
         ("Clean: on", "yes"),
         ("Clean: low (Hz)", "0.1, 0.25"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("class_50way_top1", "50-way top-1 by a classifier"),
+        ("identification_2way_by_mse", "2-way identification by squared error"),
+        ("identification_2way_by_net.blocks.4", "2-way identification, net.blocks.4"),
+        ("ssim_each", "Structural similarity (SSIM) (each sample)"),
+        ("lpips_best", "Perceptual distance (LPIPS form) (best sample, picked by the truth)"),
+        ("frechet_distance_net.pooled", "Fréchet distance, net.pooled"),
+    ],
+)
+def test_scores_of_pictures_have_names_that_can_be_read(key: str, words: str) -> None:
+    name = ScoreName.parse(key)
+    assert name.words == words
+    assert name.meaning
+
+
+def test_what_a_score_is_made_of_does_not_make_it_an_error() -> None:
+    assert not ScoreName.parse("identification_2way_by_mse").lower_is_better
+    assert ScoreName.parse("feature_distance_net.pooled").lower_is_better
+    assert ScoreName.parse("lpips_each").lower_is_better
+
+
+def test_the_best_of_several_flatters() -> None:
+    assert ScoreName.parse("ssim_best").flatters
+    assert not ScoreName.parse("ssim_each").flatters
+    assert "picked with the true picture in sight" in ScoreName.parse("ssim_best").meaning

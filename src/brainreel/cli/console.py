@@ -43,8 +43,8 @@ def percent(value: float | None) -> str:
 
 
 def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
-    """Print one table over runs: score, interval, p, ceiling, share of it, baseline; what a
-    score falls by with a control; then notes.
+    """Print one table over runs: score, spread over samples, interval, p, ceiling, share of it,
+    baseline; what a score falls by with a control; then notes.
 
     People one by one stand in the scorecard and on the page; means of groups are shown. A column
     that no run fills is left out. Nothing is cut off: a narrow terminal breaks long lines.
@@ -65,9 +65,11 @@ def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
             say(f"{title}: {note}")
 
 
-_COLUMNS = ("score", "value", "interval", "p", "ceiling", "share", "baseline", "right", "fall")
+_COLUMNS = (
+    "score", "value", "±", "interval", "p", "ceiling", "share", "baseline", "right", "fall",
+)  # fmt: skip
 # What of the systems beside a run is printed; the page shows more.
-_COMPARED = ("r_reliable", "r_median")
+_COMPARED = ("r_reliable", "r_median", "identification_2way")
 _EMPTY = ("", "–")
 _NOTHING = ("",) * (len(_COLUMNS) - 1)
 
@@ -105,6 +107,7 @@ def _told(card: Scorecard) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         number(row["value"]),
+        number(row["spread"]),
         interval(row["interval"]),
         p_value(row["p"]),
         number(row["ceiling"]),

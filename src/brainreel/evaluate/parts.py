@@ -83,6 +83,7 @@ def fall_of(value: Measured, control: Measured) -> Measured:
         sign * (value.value - control.value),
         sign * (value.resamples - control.resamples) if paired else np.zeros(0),
         min(value.n_blocks, control.n_blocks),
+        bounds=(value.bounds[0] - value.bounds[1], value.bounds[1] - value.bounds[0]),
     )
 
 

@@ -92,7 +92,10 @@ def pair_scores(
         for n in config.n_way:
             for k in config.top_k:
                 every = classification_pairs(look.probabilities, label, n, top_k=k)
-                found[f"class_{n}way_top{k}"] = _of(every, chance=k / n, bounds=(0.0, 1.0))
+                # Where few classes were seen, a picture of the commonest one beats k / n.
+                found[f"class_{n}way_top{k}"] = _of(
+                    every, chance=by_chance(every), bounds=(0.0, 1.0)
+                )
     return found
 
 
@@ -124,6 +127,14 @@ def grade(
     ordered = {name: found[name] for name in order} | found
     ways = [ways for ways in n_way if ways <= n]
     return ordered | _identified(found, config, ways)
+
+
+def by_chance(every: Float64) -> float:
+    """Return the mean score of reconstructions with pictures that are not their own."""
+    rows, columns = np.indices(every.shape)
+    apart = every[rows != columns]
+    known = apart[~np.isnan(apart)]
+    return float(known.mean()) if known.size else _NAN
 
 
 def _of(
@@ -207,7 +218,7 @@ class OverSamples:
         """Return `<score>_each`, the mean over sets, and `<score>_best`, the best of each picture.
 
         The best is chosen with the true picture in sight, in the null as in the score; its chance
-        is therefore the mean over all pairs, not that of one guess.
+        is therefore the mean over all other pictures, not that of one guess.
         """
         each = {f"{name}{EACH}": one.each() for name, one in self._sums.items()}
         return each | {f"{name}{BEST}": one.best() for name, one in self._sums.items()}
@@ -241,10 +252,9 @@ class _Sum:
 
     def best(self) -> Graded:
         """Return the best set of each picture."""
-        own, every, chance = self.own.best, self.every.best, _NAN
+        own, every = self.own.best, self.every.best
         assert own is not None
-        if every is not None and not np.isnan(every).all():
-            chance = float(np.nanmean(every))
+        chance = _NAN if every is None else by_chance(every)
         return replace(self.last, own=own, every=every, pieces=None, chance=chance)
 
 

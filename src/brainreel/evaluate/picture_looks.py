@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,12 @@ class Judges:
                     f"{self.config.classifier}', which has {n_classes} classes."
                 )
         return tried
+
+
+@lru_cache(maxsize=1)
+def judges_of(config: PictureScoringConfig) -> Judges:
+    """Return the networks of a run: tried before the fit, and not loaded again for its scores."""
+    return Judges(config)
 
 
 def tags(wanted: NetworkLayers) -> dict[str, str]:

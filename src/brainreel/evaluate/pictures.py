@@ -21,7 +21,7 @@ from brainreel.evaluate.picture_grades import (
     grade,
     pair_scores,
 )
-from brainreel.evaluate.picture_looks import Judges, Look
+from brainreel.evaluate.picture_looks import Judges, Look, judges_of
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.metrics.images import frechet_distance
 from brainreel.train.fit import FittedRun
@@ -36,7 +36,7 @@ def score_trials(
     run: FittedRun, predictions: Sequence[AnyPrediction], home: Path
 ) -> list[Scorecard]:
     """Return one card for each split; beside the run stand the task's controls."""
-    config, judges = run.config, Judges(run.config.scoring.pictures)
+    config, judges = run.config, judges_of(run.config.scoring.pictures)
     known, cards = {}, []
     for (split, prefix), people in _tests(run, predictions).items():
         known[split] = _scored(people, config, judges)
@@ -81,7 +81,7 @@ def score_pictures(
     judges
         The networks of `scoring.pictures`; None loads them.
     """
-    judges = Judges(scoring.pictures) if judges is None else judges
+    judges = judges_of(scoring.pictures) if judges is None else judges
     config = scoring.pictures
     truth = judges.look(np.concatenate([fold.true for fold in folds]))
     mean = judges.look(np.stack([fold.baseline for fold in folds]))

@@ -17,7 +17,7 @@ from brainreel.errors import DataError
 from brainreel.evaluate.classes import labelled_facts, score_labelled
 from brainreel.evaluate.labels import label_extent, label_facts, score_labels
 from brainreel.evaluate.people import score_series, series_facts
-from brainreel.evaluate.picture_looks import Judges
+from brainreel.evaluate.picture_looks import judges_of
 from brainreel.evaluate.pictures import score_trials, trials_facts
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.simulate.film_set import read_set_truth
@@ -93,7 +93,7 @@ def check_scoring(config: RunConfig) -> None:
             f"{truth}: no simulated study (it has no derivatives/truth). Give scoring.truth the "
             "folder that `brainreel simulate` made, or leave it out."
         )
-    Judges(config.scoring.pictures)
+    judges_of(config.scoring.pictures)
 
 
 def evaluate(folder: Path) -> Scorecard:

@@ -103,7 +103,7 @@ def make_withheld(card: Scorecard) -> Withheld | None:
     names = [f"{split}:{keys[0]}" if split else keys[0] for split in tests]
     rows = [("As it is", tuple(entry_of(card, name) for name in names))]
     rows += [
-        (system_words(control)[0], tuple(_held(beside, name) for name in names))
+        (system_words(control)[0], tuple(held_entry(beside, name) for name in names))
         for control, beside in controls.items()
     ]
     return Withheld(
@@ -114,7 +114,7 @@ def make_withheld(card: Scorecard) -> Withheld | None:
     )
 
 
-def _held(control: Scorecard, name: str) -> Entry:
+def held_entry(control: Scorecard, name: str) -> Entry:
     """Return a control's score, and how far below the run's it is."""
     fall, bounds = control.falls.get(name), interval(control.intervals.get(f"{name}|fall"))
     if fall is None:

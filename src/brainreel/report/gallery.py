@@ -13,16 +13,26 @@ from brainreel.report.runs import RunRecord
 from brainreel.report.style import png_uri
 
 N_PICTURES = 24
+N_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that was drawn of a brain, as a data URI, and whether it is the one scored."""
+
+    picture: str
+    chosen: bool
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A true picture and its reconstruction as data URIs."""
+    """A true picture and its reconstruction as data URIs, with what else was drawn."""
 
     true: str
     predicted: str
     label: str
     r: str
+    samples: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,27 @@ def _gallery(title: str, folds: Sequence[Mapping[str, NDArray[Any]]]) -> Gallery
     predicted = np.concatenate([fold["predicted"] for fold in folds]).astype(np.float64)
     labels = [label for fold in folds for label in _labels(fold)]
     chosen = np.unique(np.linspace(0, len(true) - 1, N_PICTURES).round().astype(int))
+    drawn = [part for fold in folds for part in fold.get("samples", ())]
     pairs = tuple(
-        Pair(png_uri(true[i]), png_uri(predicted[i]), labels[i], _pixel_r(true[i], predicted[i]))
+        Pair(
+            png_uri(true[i]),
+            png_uri(predicted[i]),
+            labels[i],
+            _pixel_r(true[i], predicted[i]),
+            _samples(drawn[i], predicted[i]) if len(drawn) == len(true) else (),
+        )
         for i in chosen
     )
     return Gallery(title, pairs, len(true))
+
+
+def _samples(drawn: NDArray[np.uint8], predicted: NDArray[np.float64]) -> tuple[Sample, ...]:
+    """Take the first of the (S, C, H, W) samples; a mean of all is none of them."""
+    scored = np.round(predicted * 255)
+    return tuple(
+        Sample(png_uri(one / 255.0), bool((np.abs(one - scored) <= 1).all()))
+        for one in drawn[:N_SAMPLES].astype(np.float64)
+    )
 
 
 def _labels(fold: Mapping[str, NDArray[Any]]) -> list[str]:

@@ -21,6 +21,7 @@ from brainreel.report.runs import RunRecord, read_run
 from brainreel.report.scores import SplitTable, make_tables, meanings
 from brainreel.report.style import PALETTE, ramp_css
 from brainreel.report.viewer import key_css
+from brainreel.report.without_brain import make_without_brain
 from brainreel.report.words import plain_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +40,7 @@ class Section:
     comparison: Comparison | None
     grids: tuple[Grid, ...]
     withheld: Withheld | None
+    without_brain: tuple[Withheld, ...]
     blocks: Blocks
     command: str
     sources: tuple[tuple[str, str], ...]
@@ -137,6 +139,7 @@ def _section(run: RunRecord, i: int, r_max: float) -> Section:
         comparison=make_comparison([("This run", run.card)]),
         grids=make_grids(run.card),
         withheld=make_withheld(run.card),
+        without_brain=make_without_brain(run.card),
         blocks=make_blocks(run, f"r{i + 1}", r_max),
         command=f"brainreel run {shlex.quote(str(run.folder / 'config.yaml'))} "
         f"--out {shlex.quote(str(run.folder) + '-again')}",

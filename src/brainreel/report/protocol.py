@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainreel.evaluate.scorecard import Scorecard
+from brainreel.report.picture_words import tell_samples
 from brainreel.report.words import plain_rows, plain_value, split_words
 
 _MOST_FOLDS = 4
@@ -75,6 +76,9 @@ def tell(card: Scorecard, *, kind: str = "bold") -> Told:
     scoring = rest.pop("scoring", {})
     if isinstance(scoring, Mapping) and scoring:
         how += _scoring(scoring, kind=kind, ceilings=bool(card.ceilings))
+    drawn = rest.get("pictures", {})
+    if isinstance(drawn, Mapping):
+        how += tell_samples(drawn)
     notes = tuple(note for note in card.notes if not note.startswith(_CONTROL))
     return Told(question, tuple(map(str, stamps)), tuple(how), notes, tuple(plain_rows(rest)))
 

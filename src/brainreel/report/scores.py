@@ -48,6 +48,7 @@ class Row:
     baseline: str
     target: str
     gauge: Markup
+    spread: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def _row(content: Mapping[str, Any], shares: Sequence[Mapping[str, Any]], unit: 
         baseline=number(content["baseline"]),
         target="" if content["target"] is None else number(content["target"]),
         gauge=_gauge(content, name),
+        spread="" if content["spread"] is None else number(content["spread"]),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brainreel.report.label_words import LABEL_METRICS
+from brainreel.report.picture_words import PICTURE_METRICS, PICTURE_SYSTEMS, over_samples
 
 NONE = "–"  # what is not defined, in a table
 
@@ -44,6 +45,7 @@ _CEILINGS["inter_subject"] = _CEILINGS["leave_one_out"]
 # First match wins: pattern of the metric, its words, what it means.
 _METRICS: tuple[tuple[str, str, str], ...] = (
     *LABEL_METRICS,
+    *PICTURE_METRICS,
     (
         r"r2_reliable",
         "R², voxels with a ceiling",
@@ -103,23 +105,6 @@ _METRICS: tuple[tuple[str, str, str], ...] = (
         "How often the true one of two candidates is more like the prediction.",
     ),
     (
-        r"pixel_correlation|pixel_r",
-        "Pixel correlation",
-        "Pearson correlation over the pixels of reconstructed and true picture, mean over "
-        "pictures.",
-    ),
-    (
-        r"\bmse\b",
-        "Mean squared error",
-        "Mean squared difference of pixels in [0, 1]; lower is better.",
-    ),
-    (
-        r"ssim",
-        "Structural similarity (SSIM)",
-        "Similarity of local brightness, contrast and structure; 1 for equal pictures.",
-    ),
-    (r"psnr", "Peak signal-to-noise (dB)", "10 log10(1 / MSE); higher is better."),
-    (
         r"action_top_?1",
         "Action accuracy",
         "How often verb and noun are both the first answer.",
@@ -149,6 +134,7 @@ _SHORT = {
 }
 # Name of what stands beside a run: its words, and what it is.
 _SYSTEMS = {
+    **PICTURE_SYSTEMS,
     "mean_volume": (
         "Mean volume",
         "Each voxel's training mean at every moment. It never changes, so its r is 0.",
@@ -172,7 +158,7 @@ _SYSTEMS = {
     ),
 }
 _UNITS = (("tr s", "TR, s"), ("s", "s"), ("hz", "Hz"), ("trs", "TRs"), ("mm", "mm"))
-_LOWER_IS_BETTER = re.compile(r"mse|\bmae\b|loss|distance|fid")
+_LOWER_IS_BETTER = re.compile(r"mse|\bmae\b|loss|distance|fid|^lpips")
 
 
 @dataclass(frozen=True)
@@ -195,12 +181,16 @@ class ScoreName:
     @property
     def words(self) -> str:
         """The metric as a reader would say it."""
-        found = _metric(self.metric)
+        metric, ending, _ = over_samples(self.metric)
+        found = _metric(metric)
         if found is None:
-            text = self.metric.replace("_", " ").strip()
-            return text[:1].upper() + text[1:]
-        words = found[0].replace("voxel", self.unit)
-        return f"Film segment, {words}" if "segment" in self.metric else words
+            text = metric.replace("_", " ").strip()
+            words = text[:1].upper() + text[1:]
+        else:
+            words = found[0].replace("voxel", self.unit)
+        if "segment" in metric and found is not None:
+            words = f"Film segment, {words}"
+        return f"{words} ({ending})" if ending else words
 
     @property
     def short(self) -> str:
@@ -210,23 +200,26 @@ class ScoreName:
     @property
     def meaning(self) -> str:
         """What the metric is, in a sentence, or nothing."""
-        found = _metric(self.metric)
-        return "" if found is None else found[1].replace("voxel", self.unit)
+        metric, _, ending = over_samples(self.metric)
+        found = _metric(metric)
+        return "" if found is None else f"{found[1].replace('voxel', self.unit)} {ending}".rstrip()
 
     @property
     def n_way(self) -> int:
         """Number of candidates of an identification, 0 for any other score."""
         found = re.search(r"(\d+)_?way", self.metric)
-        return int(found[1]) if found else 0
+        return int(found[1]) if found and not self.metric.startswith("class_") else 0
 
     @property
     def flatters(self) -> bool:
-        """Whether it is high without knowledge of the film."""
-        return self.metric == "spatial_r"
+        """Whether it is high without knowledge of the film, or picked with the truth in sight."""
+        return self.metric == "spatial_r" or self.metric.endswith("_best")
 
     @property
     def lower_is_better(self) -> bool:
         """Whether it is an error."""
+        if re.match(r"(identification|class)_\d", self.metric):
+            return False
         return bool(_LOWER_IS_BETTER.search(self.metric))
 
 
