@@ -42,7 +42,7 @@ def test_god_pairs_each_trial_with_its_picture_and_class(tmp_path):
             np.testing.assert_allclose(trials.pictures[row], shown.transpose(2, 0, 1) / 255, 1e-5)
             row += 1
     assert trials.labels[12:15].tolist() == [5, 6, -1]
-    assert trials.notes == ("1 pictures are of none of ImageNet's classes.",)
+    assert trials.notes == ("Pictures of none of ImageNet's classes: 1.",)
     (fold,) = trials.folds
     assert fold.train_trials == (*range(12), *range(15, 27))
     assert fold.test_trials == (12, 13, 14, 27, 28, 29)

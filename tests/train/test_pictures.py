@@ -82,5 +82,8 @@ def test_errors_say_what_is_missing():
     trials = make_trials()
     with pytest.raises(DataError, match="fold 'given' has no training trial"):
         fit_pictures(trials, replace(FOLD, train_trials=()), MODEL, 0)
+    several = replace(trials, subjects=("a", "b"), sizes=(30, 30))
+    with pytest.raises(DataError, match=r"fits one person, and the data has a, b\. Name one"):
+        fit_pictures(several, FOLD, MODEL, 0)
     with pytest.raises(DataError, match="picture_ridge needs pictures"):
         fit_pictures(replace(trials, pictures=None), FOLD, MODEL, 0)

@@ -82,7 +82,7 @@ class GodData(Config):
         files = [_PICTURES, _INDEX, *_LISTS, *(f"{who}.npz" for who in names)]
         sources = {file: digest_file(root / file) for file in files}
         n_none = int(np.count_nonzero(classes < 0))
-        notes = [f"{n_none} pictures are of none of ImageNet's classes."] * bool(n_none)
+        notes = [f"Pictures of none of ImageNet's classes: {n_none}."] * bool(n_none)
         trials = join_people(people, np.concatenate([train, test]), sources, notes)
         firsts = [person.n_train for person in people]
         return replace(trials, folds=make_trial_folds(trials, firsts, self.splits))

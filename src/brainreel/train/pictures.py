@@ -111,8 +111,8 @@ def _trials(job: Job) -> Trials:
 def _rows_of_one(trials: Trials, rows: Sequence[int]) -> NDArray[np.int64]:
     if len(trials.subjects) > 1:
         raise DataError(
-            f"picture_ridge fits one person, and the data has {', '.join(trials.subjects)}. Give "
-            "the data of one alone."
+            f"picture_ridge fits one person, and the data has {', '.join(trials.subjects)}. Name "
+            f"one, data.subjects=[{trials.subjects[0]}], or give the file of one as data.path."
         )
     return np.array(rows, dtype=np.int64)
 
