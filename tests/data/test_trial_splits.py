@@ -1,66 +1,82 @@
-from __future__ import annotations
+"""Splits by repeated pictures and by runs, against sets made by hand."""
 
-from typing import Any
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from brainreel.data.samples import Trials
-from brainreel.data.trial_splits import GivenSplit, HeldOutSubjects, make_trial_folds
-from brainreel.errors import DataError
+from brainreel.data.trial_splits import ByRunSplit, RepeatedSplit, make_trial_folds
+from brainreel.data.trials import TrialsData
+from brainreel.errors import DataError, LeakError
 
-NAMES = ("anna", "bert", "cleo", "dora")
-
-
-def trials(**changed: Any) -> Trials:
-    """Four people, six trials each, of three pictures seen twice."""
-    voxels = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
-    person = np.repeat(np.arange(4), 6)
-    plain = {"subjects": NAMES, "person": person, "item": np.arange(24) // 2}
-    return Trials(voxels, None, None, (), **plain | changed)
+ITEMS = [0, 1, 2, 1, 3, 4, 1, 3, 5, 6]
+PERSON = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
+RUNS = ["a", "a", "b", "a", "b", "c", "a", "b", "c", "c"]
 
 
-def people(data: Trials, rows: tuple[int, ...]) -> set[str]:
-    return {data.subjects[place] for place in data.person[list(rows)]}
+def trials(**changes) -> Trials:
+    """Two people; picture 1 twice for the first, and 1 and 3 for both."""
+    voxels = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    facts = {
+        "subjects": ("sub-01", "sub-02"),
+        "person": np.array(PERSON),
+        "sizes": (3, 3),
+        "item": np.array(ITEMS),
+        "run": np.array(RUNS),
+    }
+    return Trials(voxels, None, None, (), **{**facts, **changes})
 
 
-def test_people_are_on_one_side_whole() -> None:
-    data = trials()
-    (fold,) = make_trial_folds(data, [6] * 4, [HeldOutSubjects(test=0.25, validation=0.25)])
-    sides = [people(data, r) for r in (fold.train_trials, fold.validation_trials, fold.test_trials)]
-    assert [len(side) for side in sides] == [2, 1, 1]
-    assert set.union(*sides) == set(NAMES)
-    assert len(fold.train_trials) == 12
-    (named,) = make_trial_folds(data, [6] * 4, [HeldOutSubjects(test_subjects=("bert", "dora"))])
-    assert people(data, named.test_trials) == {"bert", "dora"}
-    assert people(data, named.train_trials) == {"anna", "cleo"}
+def test_repeated_pictures_are_the_test():
+    (fold,) = make_trial_folds(trials(), [6, 4], [RepeatedSplit()])
+    counts = Counter(zip(PERSON, ITEMS, strict=True))
+    often = {item for (_, item), n in counts.items() if n > 1}
+    assert often == {1}
+    assert fold.test_trials == tuple(i for i, item in enumerate(ITEMS) if item in often)
+    assert sorted(fold.train_trials + fold.test_trials) == list(range(10))
 
 
-def test_people_are_drawn_by_the_seed() -> None:
-    def tested(seed: int) -> tuple[int, ...]:
-        return make_trial_folds(trials(), [6] * 4, [HeldOutSubjects(seed=seed)])[0].test_trials
-
-    assert tested(1) == tested(1)
-    assert len({tested(seed) for seed in range(20)}) == 4
-
-
-def test_validation_takes_pictures_with_all_their_repeats() -> None:
-    data = trials()
-    (fold,) = make_trial_folds(data, [4] * 4, [GivenSplit(validation=0.25)])
-    assert data.item is not None
-    held, rest = (data.item[list(r)] for r in (fold.validation_trials, fold.train_trials))
-    assert len(held) == 4  # two of eight training pictures
-    assert not set(held) & set(rest)
-    assert len(fold.test_trials) == 8
-    assert sorted([*fold.validation_trials, *fold.train_trials, *fold.test_trials]) == [*range(24)]
+def test_each_run_is_tested_in_turn():
+    item = np.arange(10)
+    folds = make_trial_folds(trials(item=item), [6, 4], [ByRunSplit()])
+    assert [fold.name for fold in folds] == ["by_run-a", "by_run-b", "by_run-c"]
+    for fold, run in zip(folds, "abc", strict=True):
+        assert fold.test_trials == tuple(i for i, name in enumerate(RUNS) if name == run)
+        assert not set(fold.test_trials) & set(fold.train_trials)
+    (fold,) = make_trial_folds(trials(item=item), [6, 4], [ByRunSplit(test_runs=("b", "c"))])
+    assert {RUNS[i] for i in fold.train_trials} == {"a"}
+    item[8] = 0  # in run c what run a had
+    with pytest.raises(LeakError, match="trial 8 and test trial 0 have the same picture"):
+        make_trial_folds(trials(item=item), [6, 4], [ByRunSplit()])
 
 
-def test_what_cannot_be_split_is_named() -> None:
-    with pytest.raises(DataError, match=r"nobody is called 'berta'\. Did you mean 'bert'"):
-        HeldOutSubjects(test_subjects=("berta",)).make(trials(), [6] * 4)
-    with pytest.raises(DataError, match="of 4 people nobody is left to train on"):
-        HeldOutSubjects(test=0.6, validation=0.6).make(trials(), [6] * 4)
-    with pytest.raises(DataError, match=r"validation=0.95 leaves none of 8 training pictures"):
-        make_trial_folds(trials(), [4] * 4, [GivenSplit(validation=0.95)])
-    with pytest.raises(DataError, match="6 training trials of 6 of anna leave none to test on"):
-        GivenSplit().make(trials(), [6] * 4)
+FAULTS = {
+    "no repeats": ({"item": np.arange(10)}, RepeatedSplit(), "no picture was seen 2 times or more"),
+    "all repeats": ({"item": np.zeros(10, int)}, RepeatedSplit(), "every picture was seen 2 times"),
+    "no runs": (
+        {"run": None},
+        ByRunSplit(),
+        "nothing says in which run trials were. Give",
+    ),
+    "wrong run": ({}, ByRunSplit(test_runs=("d",)), "no trial is in run 'd'. Known: a, b, c"),
+    "all runs": ({}, ByRunSplit(test_runs=("a", "b", "c")), "3 runs leave none to train on"),
+    "one run": ({"run": np.full(10, "a")}, ByRunSplit(), "1 runs leave none to train on"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_splits_that_cannot_be_made(fault):
+    changes, split, told = FAULTS[fault]
+    with pytest.raises(DataError, match=told):
+        make_trial_folds(trials(**changes), [6, 4], [split])
+
+
+def test_runs_from_a_file(tmp_path):
+    path = tmp_path / "trials.npz"
+    voxels = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    np.savez(path, voxels=voxels, runs=np.array([1, 1, 2, 2, 3, 3]))
+    told = {"path": path, "run_keys": ["runs"], "splits": [{"name": "by_run", "test_runs": [2]}]}
+    data = TrialsData.parse(told).open()
+    assert data.folds[0].test_trials == (2, 3)
+    assert data.run.tolist() == list("112233")
