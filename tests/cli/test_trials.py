@@ -161,7 +161,7 @@ FAULTS: dict[str, Broken] = {
     "windows of runs": (
         lambda study: None,
         ("window_s=8",),
-        "window_s averages whole runs; trials have from_s and to_s. Leave one.",
+        "window_s averages whole runs; trials have from_s and to_s. Leave it out.",
     ),
     "no such class": (
         lambda study: None,
@@ -273,6 +273,18 @@ def test_betas_that_cannot_be_used(brainreel, kept_pictures, betas, tmp_path, fa
     assert tree(tmp_path) == before
 
 
+def test_betas_of_nobody_and_of_too_many(brainreel, betas, tmp_path):
+    asked = ("prepare", tmp_path, "--trials", "betas", f"mask={betas}", "--out", tmp_path / "out")
+    assert "no betas of sub-09. Known: 03." in brainreel(*asked, "--subject", "09").error
+    one = ("prepare", betas, *asked[2:], "--subject", "1", "--subject", "2")
+    assert "one image is of one person. Give --subject once." in brainreel(*one).error
+    shutil.copy(betas, tmp_path / "sub-04_betas.nii.gz")
+    table = ("--events", betas.with_name("sub-03_betas.tsv"))
+    assert "2 images of betas, and one table. Leave --events out" in brainreel(*asked, *table).error
+    shutil.copy(betas, tmp_path / "betas.nii.gz")
+    assert "it is not told whose betas these are." in brainreel(*asked).error
+
+
 def test_betas_need_to_know_which_voxels(brainreel, betas, tmp_path):
     ended = brainreel("prepare", betas, "--trials", "betas", "--out", tmp_path / "out")
     assert ended.error == "betas need a mask or regions. Give --rois, or mask=IMAGE."
@@ -282,7 +294,8 @@ def test_voxels_without_betas_may_be_zero(brainreel, kept_pictures, betas, tmp_p
     with_nan(betas)
     asked = ("prepare", betas, "--trials", "betas", "--rois", kept_pictures.atlas, *SMALL)
     where = ("--pictures", kept_pictures.root / "stimuli", "--out", tmp_path / "out")
-    assert "62 voxels" in brainreel(*asked, *where, "nonfinite=zero").output
+    told = brainreel(*asked, *where, "nonfinite=zero").output
+    assert "62 voxels (V1 30, far 20, LOC 12), 2 of them the same in all trials" in told
     folder = tmp_path / "out" / "trials" / "sub-03"
     assert json.loads((folder / "manifest.json").read_text())["n_constant"] == 2
 

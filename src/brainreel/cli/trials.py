@@ -9,10 +9,12 @@ from brainreel.cli.console import console, say
 from brainreel.data.trial_parts import TrialPart, parts_of_betas, parts_of_events
 from brainreel.data.voxel_trials import TrialPlan, make_trials, plan_trials, read_items, told_of
 from brainreel.errors import DataError
+from brainreel.files import read_json
 from brainreel.fmri.betas import BetaImage
 from brainreel.fmri.bids import Run
 from brainreel.fmri.prepare import PrepareConfig, prepare
 from brainreel.fmri.roi_masks import counts_of
+from brainreel.fmri.sources import MANIFEST
 from brainreel.fmri.voxel_vectors import vectors_file, vectors_folder
 
 
@@ -88,7 +90,9 @@ def _list(plan: TrialPlan, out: Path) -> None:
 
 def _told(plan: TrialPlan, files: dict[str, Path]) -> None:
     for subject, path in files.items():
-        say(f"sub-{subject}: {told_of(plan, subject)}, {_voxels(plan, subject)}")
+        n_constant = read_json(path.with_name(MANIFEST))["n_constant"]
+        still = f", {n_constant} of them the same in all trials" if n_constant else ""
+        say(f"sub-{subject}: {told_of(plan, subject)}, {_voxels(plan, subject)}{still}")
         say(f"  {path}")
 
 

@@ -157,7 +157,9 @@ def parts_of_events(runs: Sequence[Run], store: Path, config: PrepareConfig) -> 
         trials are not wholly in the scan.
     """
     if config.window_s is not None:
-        raise ConfigError("window_s averages whole runs; trials have from_s and to_s. Leave one.")
+        raise ConfigError(
+            "window_s averages whole runs; trials have from_s and to_s. Leave it out."
+        )
     return [_event_part(plan, config) for plan in plan_runs(runs, store, config)]
 
 

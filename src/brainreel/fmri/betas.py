@@ -57,7 +57,7 @@ def find_betas(
         A 4-D NIfTI, or a folder that holds some, named `*betas*.nii.gz`, at any depth. The person
         is told by `sub-01` in the name or in a folder above.
     subjects
-        People to take; of a single image that does not tell, whose it is.
+        People to take; of a single image, whose it is (sub-01, if its name does not tell).
     table
         Table of trials of a single image; by default the one beside it: `x_betas.tsv`, or
         `x_trials.tsv` or `x_events.tsv` for `x_betas.nii.gz`.
@@ -69,8 +69,10 @@ def find_betas(
     """
     source = Path(source)
     if source.is_file():
-        given = (subjects or ["01"])[0].removeprefix("sub-")
-        return [_beta_image(source, BidsName.of(source).entities.get("sub", given), table)]
+        if len(subjects or []) > 1:
+            raise DataError(f"{source}: one image is of one person. Give --subject once.")
+        told = BidsName.of(source).entities.get("sub", "01")
+        return [_beta_image(source, (subjects or [told])[0].removeprefix("sub-"), table)]
     if not source.is_dir():
         raise DataError(f"{source}: no such file or folder. Give betas (.nii.gz) or their folder.")
     paths = [path for path in sorted(source.rglob(_IMAGES)) if not path.name.startswith(".")]
@@ -81,6 +83,11 @@ def find_betas(
     for name in sorted((wanted or set()) - set(people.values())):
         raise DataError(f"{source}: no betas of sub-{name}.{did_you_mean(name, people.values())}")
     kept = [path for path in paths if wanted is None or people[path] in wanted]
+    if table is not None and len(kept) > 1:
+        raise DataError(
+            f"{source}: {len(kept)} images of betas, and one table. Leave --events out, and put a "
+            "table beside each."
+        )
     found = [_beta_image(path, people[path], table) for path in kept]
     return sorted(found, key=lambda item: (item.subject, str(item.image.path)))
 
