@@ -1,4 +1,4 @@
-"""N-way identification: the exact expectation, and drawn trials, against a loop.
+"""N-way identification and n-way scores by a classifier: exact, and drawn trials, against a loop.
 
     python benchmarks/n_way.py [--items 1000] [--n-way 50] [--trials 1000]
 
@@ -15,8 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from brainreel.metrics.identification import segment_identification_null
+from brainreel.metrics.image_pairs import ssim_pairs
+from brainreel.metrics.images import ssim
 from brainreel.metrics.permutation import block_permutation_p
-from brainreel.metrics.ranking import n_way_identification
+from brainreel.metrics.ranking import n_way_classification, n_way_identification
 
 
 def loop(
@@ -33,6 +35,50 @@ def loop(
             won += similarity[i, i] > similarity[i, drawn].max()
         found[i] = won / n_trials
     return found
+
+
+def class_loop(
+    scores: np.ndarray, label: np.ndarray, n_way: int, n_trials: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Share of trials in which the true class beats n - 1 random others, picture by picture."""
+    found = np.empty(len(scores))
+    for i, row in enumerate(scores):
+        others = np.delete(np.arange(len(row)), label[i])
+        won = 0
+        for _ in range(n_trials):
+            won += row[label[i]] > row[rng.choice(others, n_way - 1, replace=False)].max()
+        found[i] = won / n_trials
+    return found
+
+
+def classifier_scores(n: int, ways: int, trials: int, rng: np.random.Generator) -> None:
+    """Time the n-way score of n pictures by a classifier of ImageNet's 1000 classes."""
+    label = rng.integers(1000, size=n)
+    logits = rng.standard_normal((n, 1000))
+    logits[np.arange(n), label] += 2
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    few = min(n, 5)
+    slow = seconds(lambda: class_loop(scores[:few], label, ways, trials, rng), repeats=1) * n / few
+    drawn = seconds(lambda: n_way_classification(scores, label, ways, n_trials=trials, rng=rng))
+    exact = seconds(lambda: n_way_classification(scores, label, ways))
+    gap = class_loop(scores[:few], label, ways, trials, rng)
+    gap = np.abs(gap - n_way_classification(scores, label, ways)[:few]).max()
+    print(f"{ways}-way top-1 of {n} pictures by a classifier of 1000 classes, {trials} trials each")
+    print(f"  loop                {slow:9.2f} s (scaled from {few} pictures)")
+    print(f"  drawn trials        {drawn:9.4f} s, {slow / drawn:8.0f} times faster")
+    print(f"  exact expectation   {exact:9.4f} s, {slow / exact:8.0f} times faster")
+    print(f"  largest difference from the loop: {gap:.4f}")
+
+
+def all_pairs(n: int, rng: np.random.Generator) -> None:
+    """Time SSIM of n reconstructions against n pictures, against one call a pair."""
+    predicted, true = rng.random((2, n, 3, 64, 64), dtype=np.float32)
+    few = min(n, 10)
+    one = seconds(lambda: [ssim(predicted[:1], true[j : j + 1]) for j in range(few)]) * n * n / few
+    pairs = seconds(lambda: ssim_pairs(predicted, true), repeats=1)
+    print(f"SSIM of all pairs of {n} pictures of 3 x 64 x 64")
+    print(f"  a call a pair       {one:9.2f} s (scaled from {few} pairs)")
+    print(f"  at once             {pairs:9.2f} s, {one / pairs:8.0f} times faster")
 
 
 def seconds(work: Callable[[], object], repeats: int = 3) -> float:
@@ -65,6 +111,9 @@ def main() -> None:
     print(f"  drawn trials        {drawn:9.4f} s, {slow / drawn:8.0f} times faster")
     print(f"  exact expectation   {exact:9.4f} s, {slow / exact:8.0f} times faster")
     print(f"  largest difference from the loop: {np.abs(by_loop - expected).max():.4f}")
+
+    classifier_scores(50, ways, trials, rng)
+    all_pairs(50, rng)
 
     x, y = rng.standard_normal((2, 240, 1000))
     options_p = {"n_permutations": 1000, "block_trs": 10, "rng": rng}
