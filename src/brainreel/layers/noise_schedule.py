@@ -67,3 +67,12 @@ def noise_of_velocity(velocity: Tensor, mixed: Tensor, share: Tensor) -> Tensor:
     noise = sqrt(share) velocity + sqrt(1 - share) mixed
     """
     return noised(velocity, mixed, share)
+
+
+def noise_of_clean(clean: Tensor, mixed: Tensor, share: Tensor) -> Tensor:
+    """Return the noise in `mixed`, of which a network told what is under it.
+
+    noise = (mixed - sqrt(share) clean) / sqrt(1 - share)
+    """
+    share = share.to(clean).reshape(-1, *(1,) * (clean.dim() - 1))
+    return (mixed - share.sqrt() * clean) / (1 - share).sqrt()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from brainreel.config import Config
 from brainreel.errors import DataError
@@ -15,15 +16,18 @@ from brainreel.shapes import check_shape
 
 
 class PixelOptions(Config):
-    """No first stage: the diffusion works on pixels."""
+    """No first stage: the diffusion works on pixels, or on small squares of them."""
 
     name: Literal["pixels"] = "pixels"
+    patch: int = Field(1, ge=1)
+    """Side of the squares of pixels that become the channels of one place; nothing is lost, and the
+    U-Net has fewer places to work on."""
     scale: float = Field(1.0, gt=0)
     """Latents are multiplied by it, to bring their deviation near 1."""
 
     def build(self, picture_shape: tuple[int, ...]) -> PixelStage:
         """Return the stage for (C, H, W) pictures."""
-        return PixelStage(picture_shape, self.scale)
+        return PixelStage(picture_shape, self.patch, self.scale)
 
 
 class AutoencoderOptions(Config):
@@ -108,7 +112,8 @@ class FirstStage(nn.Module, ABC):
         if height % factor or width % factor:
             raise DataError(
                 f"pictures of {height} x {width} cannot be made {factor} times smaller. Resize "
-                f"them to a multiple of {factor}, or give first_stage.multiples fewer levels."
+                f"them to a multiple of {factor}, or give first_stage fewer levels or a smaller "
+                "patch."
             )
         self.latent_shape = (n_latent, height // factor, width // factor)
         self.scale = scale
@@ -135,18 +140,20 @@ class FirstStage(nn.Module, ABC):
 
 
 class PixelStage(FirstStage):
-    """Latents that are the pictures themselves."""
+    """z = the picture, P x P pixels of a channel as P^2 channels (space to depth)."""
 
-    def __init__(self, picture_shape: tuple[int, ...], scale: float) -> None:
-        super().__init__(picture_shape, picture_shape[0] if picture_shape else 0, 1, scale)
+    def __init__(self, picture_shape: tuple[int, ...], patch: int, scale: float) -> None:
+        n_channels = picture_shape[0] * patch**2 if picture_shape else 0
+        super().__init__(picture_shape, n_channels, patch, scale)
+        self.patch = patch
 
     def latents(self, pictures: Tensor) -> Tensor:
-        """Return the pictures."""
-        return pictures
+        """Return the pictures, their squares as channels."""
+        return pixel_unshuffle(pictures, self.patch)
 
     def pictures(self, latents: Tensor) -> Tensor:
-        """Return the latents."""
-        return latents
+        """Return the squares in their places."""
+        return pixel_shuffle(latents, self.patch)
 
 
 class VQStage(FirstStage):

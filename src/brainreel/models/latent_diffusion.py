@@ -13,6 +13,7 @@ from brainreel.config import Config
 from brainreel.errors import ConfigError
 from brainreel.layers.noise_schedule import (
     NoiseOptions,
+    noise_of_clean,
     noise_of_velocity,
     noised,
     signal_shares,
@@ -38,8 +39,9 @@ class LatentDiffusionOptions(Config):
     """Pictures as latents: vq, kl, or pixels."""
     noise: NoiseOptions = NoiseOptions()
     """Noise levels."""
-    predicts: Literal["noise", "velocity"] = "noise"
-    """What the network was trained to find (Stable Diffusion 2 at 768 pixels: velocity)."""
+    predicts: Literal["noise", "velocity", "picture"] = "noise"
+    """What the network is trained to find: the noise (published); velocity, noise and picture mixed
+    (Stable Diffusion 2 at 768 pixels); or the picture, which small networks learn soonest."""
     context_tokens: int = Field(77, ge=2)
     """Tokens of the context, where the encoder gives more than one."""
     time_condition: bool = True
@@ -183,7 +185,9 @@ class LatentDiffusion(nn.Module):
     def noised(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Return latents with the noise of their time steps, and what should be found in them."""
         share = self.shares[times]
-        target = noise if self.predicts == "noise" else velocity(latents, noise, share)
+        target = {"noise": noise, "picture": latents}.get(self.predicts)
+        if target is None:
+            target = velocity(latents, noise, share)
         return noised(latents, noise, share), target
 
     @torch.no_grad()
@@ -266,8 +270,9 @@ class LatentDiffusion(nn.Module):
             with torch.autocast(seen.device.type, torch.bfloat16, enabled=lean):
                 found: Tensor = self.unet(seen, times, both)
             found = found.to(latents.dtype)
-            if self.predicts == "velocity":
-                found = noise_of_velocity(found, seen, self.shares[times])
+            if self.predicts != "noise":
+                of = noise_of_velocity if self.predicts == "velocity" else noise_of_clean
+                found = of(found, seen, self.shares[times])
             if without is None:
                 return found
             n = len(latents)
