@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from brainreel.models.brain_diffusion import BrainDiffusionConfig
@@ -34,6 +36,11 @@ def inputs() -> Inputs:
     }
 
 
+def guessed() -> Inputs:
+    """As above, with latents of squares of pixels, and first guesses of the pictures."""
+    return inputs() | {"latents": noise(4, 12, 4, 4)[1:], "guess": noise(3, 3, 8, 8).sigmoid()}
+
+
 def one(given: Inputs, i: int) -> Inputs:
     return {name: value[i : i + 1] for name, value in given.items()}
 
@@ -50,8 +57,16 @@ def diffusion_case(**changes: object) -> Case:
     )
 
 
+def guess_case() -> Case:
+    stage = {"name": "pixels", "patch": 2}
+    told = diffusion_case(first_guess=True, predicts="picture", first_stage=stage)
+    spec = replace(told.spec, picture_shape=(3, 8, 8))
+    return replace(told, spec=spec, inputs=guessed, out=(3, 12, 4, 4))
+
+
 # Not with a pooled brain: attention to a single token has no gradient for its queries.
 CASES = {
     "latent_diffusion": diffusion_case(),
     "latent_diffusion_published": diffusion_case(trained="conditions"),
+    "latent_diffusion_guess": guess_case(),
 }

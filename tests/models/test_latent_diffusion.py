@@ -174,3 +174,46 @@ def test_sizes_that_do_not_fit_are_refused(change: dict[str, object], told: str)
         made(unet={**UNET, **change})
     with pytest.raises(DataError, match="the data has no pictures"):
         LatentDiffusionOptions.parse({"unet": UNET}).assemble(5, 8, ())
+
+
+def test_squares_of_pixels_become_channels_and_back() -> None:
+    model = made(first_stage={"name": "pixels", "patch": 2})
+    pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    latents = model.encode(pictures)
+    assert latents.shape == (2, 12, 4, 4)
+    # Channel 4 c + 2 y + x of place (i, j) is pixel (2 i + y, 2 j + x) of colour c.
+    expected = 2 * pictures[1, 2, 2 * 3 + 1, 2 * 1 + 0] - 1
+    assert latents[1, 4 * 2 + 2 * 1 + 0, 3, 1] == expected
+    assert torch.allclose(model.decode(latents), pictures, atol=1e-6)
+    with pytest.raises(DataError, match="cannot be made 3 times smaller.*a smaller patch"):
+        made(first_stage={"name": "pixels", "patch": 3})
+
+
+@pytest.mark.parametrize("predicts", ["noise", "velocity", "picture"])
+def test_who_knows_the_picture_finds_the_noise_whatever_is_asked(predicts: str) -> None:
+    model = made(predicts=predicts)
+    generator = torch.Generator().manual_seed(0)
+    clean, eps = (torch.randn(2, 3, 8, 8, generator=generator) for _ in range(2))
+    times = torch.tensor([400, 400])
+    mixed, target = model.noised(clean, eps, times)
+    model.unet.forward = lambda *given: target  # type: ignore[method-assign]
+    found = model.denoiser(model.condition(brains(2)), SamplingOptions())(mixed, 400)
+    assert torch.allclose(found, eps, atol=1e-5)
+
+
+def test_a_first_guess_is_seen_and_withheld_with_the_brain() -> None:
+    model = made(first_guess=True, null_context=True)
+    guess = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    kept = torch.tensor([True, False, True])
+    condition = model.condition(brains(), kept, guess)
+    assert condition.guess is not None
+    assert torch.equal(condition.guess[0], 2 * guess[0] - 1)
+    assert not condition.guess[1].any()
+    latents, times = torch.zeros(3, 3, 8, 8), torch.tensor([5, 5, 5])
+    other = model(brains(), latents, times, kept, 1 - guess)
+    changed = (model(brains(), latents, times, kept, guess) - other).abs().amax(dim=(1, 2, 3))
+    assert (changed > 0).tolist() == [True, False, True]
+    with pytest.raises(ConfigError, match="first_guess is true, and a guess was not given"):
+        model.condition(brains())
+    with pytest.raises(ConfigError, match="first_guess is false, and a guess was given"):
+        made().condition(brains(), None, guess)

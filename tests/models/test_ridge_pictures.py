@@ -123,3 +123,40 @@ def test_digits_on_the_published_split(real_data):
     assert ((shown - true) ** 2).mean() <= 0.038
     assert np.mean(ssim) >= 0.50
     assert (between < right[:, None]).sum() / 90 >= 0.93
+
+
+def test_voxels_weigh_by_the_variance_that_pictures_tell_of_them():
+    voxels, pictures = make(noise=0.5)
+    rng = np.random.default_rng(1)
+    voxels = np.concatenate([voxels, rng.standard_normal((40, 300), dtype=np.float32)], axis=1)
+    rows = pictures.reshape(40, -1).astype(float)
+    Z = (voxels - voxels.mean(axis=0)) / voxels.std(axis=0)
+    pca = PCA(10, svd_solver="full").fit(rows)
+    scores, shares = pca.transform(rows), pca.explained_variance_
+    told = [
+        sum(s * np.corrcoef(z, scores[:, k])[0, 1] ** 2 for k, s in enumerate(shares)) for z in Z.T
+    ]
+    weights = np.array(told) / np.sqrt(np.mean(np.square(told)))
+    ridge = Ridge(alpha=50.0, fit_intercept=False).fit(Z * weights, pca.transform(rows)[:, :6])
+    rows_found = ridge.predict(Z * weights) @ pca.components_[:6] + pca.mean_
+    config = PictureRidgeConfig(n_components=(6,), alphas=(50.0,), voxels="by_what_they_tell")
+    found = fit(config, voxels, pictures).predict(voxels)
+    np.testing.assert_allclose(found.reshape(40, -1), np.clip(rows_found, 0, 1), atol=2e-4)
+
+
+def test_weighing_voxels_helps_where_few_of_many_answer_to_pictures():
+    voxels, pictures = make(n_trials=80, n_voxels=20, noise=0.7)
+    rng = np.random.default_rng(1)
+    voxels = np.concatenate([voxels, rng.standard_normal((80, 3000), dtype=np.float32)], axis=1)
+    error = {}
+    for how in ("alike", "by_what_they_tell"):
+        model = fit(PictureRidgeConfig(voxels=how), voxels[:60], pictures[:60])
+        error[how] = np.mean((model.predict(voxels[60:]) - pictures[60:]) ** 2)
+    assert error["by_what_they_tell"] < 0.9 * error["alike"]
+
+
+def test_pictures_that_no_voxel_tells_of_leave_all_voxels_alike():
+    voxels, pictures = make()
+    plain = np.repeat(pictures[:1], 40, axis=0)
+    found = fit(PictureRidgeConfig(voxels="by_what_they_tell"), voxels, plain).predict(voxels)
+    np.testing.assert_allclose(found, plain, atol=1e-6)
