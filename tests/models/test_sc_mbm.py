@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import FactorAnalysis
 
 from brainreel.errors import ConfigError, DataError, ShapeError
+from brainreel.layers.factors import PatchFactors
 from brainreel.layers.positions import fit_positions
 from brainreel.layers.tokens import grid_centres, sincos_positions
 from brainreel.models.sc_mbm import SCMBM, SCMBMConfig
@@ -140,15 +143,15 @@ def test_a_factor_model_tells_what_a_gaussian_with_its_covariance_would() -> Non
     """Against conditioning the whole covariance L L' + diag(v) on what is seen, row by row."""
     model = network((16,), factors=3)
     assert model.factors is not None
-    model.factors.loadings += 0.05 * torch.randn(4, 4, 3, generator=generator())
+    model.factors.loadings += torch.randn(4, 4, 3, generator=generator())
+    model.factors.noise += torch.rand(4, 4, generator=generator())
     seen = voxels(16)
     plain = network((16,))
     plain.load_state_dict({k: v for k, v in model.state_dict().items() if "factors" not in k})
     noise = model.noise(3, generator())
     out, without = model(seen, noise), plain(seen, noise)
-    loadings = 10 * model.factors.loadings.flatten(0, 1).double()
-    v = (10 * model.factors.log_noise).exp().flatten().double() + 0.1
-    covariance = loadings @ loadings.T + torch.diag(v)
+    loadings, v = model.factors.loadings.flatten(0, 1).double(), model.factors.noise.flatten()
+    covariance = loadings @ loadings.T + torch.diag(v.double())
     for row in range(3):
         hidden = out.removed[row].repeat_interleave(4)
         known = covariance[~hidden][:, ~hidden]
@@ -157,3 +160,22 @@ def test_a_factor_model_tells_what_a_gaussian_with_its_covariance_would() -> Non
         )
         found = (out.predicted - without.predicted)[row].flatten()[hidden]
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_factors_are_those_that_maximum_likelihood_finds() -> None:
+    """Against sklearn's factor analysis, by the covariance that both imply."""
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(12, 2))
+    rows = rng.normal(size=(4000, 2)) @ known.T + rng.normal(size=(4000, 12)) * 0.7
+    rows /= rows.std(axis=0)
+    factors = PatchFactors(3, 4, 2)
+    factors.begin(torch.from_numpy(rows).reshape(-1, 3, 4))
+    loadings = factors.loadings.flatten(0, 1).double()
+    found = (loadings @ loadings.T).numpy() + np.diag(factors.noise.flatten().numpy() - 0.15)
+    witness = FactorAnalysis(2, svd_method="lapack", tol=1e-6, max_iter=5000).fit(rows)
+    np.testing.assert_allclose(found, witness.get_covariance(), atol=0.02)
+    assert not any(parameter.requires_grad for parameter in factors.parameters())
+    few = PatchFactors(3, 4, 9)
+    few.begin(torch.from_numpy(rows[:5]).reshape(-1, 3, 4))
+    assert torch.isfinite(few(torch.zeros(1, 3, 4), torch.tensor([[True, False, False]]))).all()

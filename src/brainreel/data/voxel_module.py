@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from brainreel.data.loading import MixedBatches, ResumableBatches, ResumableLoader, ShardedBatches
 from brainreel.data.module import bold_facts
 from brainreel.data.resumable_module import ResumableModule
 from brainreel.data.samples import Fold, Segment, Series, Trials
 from brainreel.data.voxel_rows import ScoredVoxels, VoxelChanges, VoxelRows, collate_rows
 from brainreel.fmri.normalize import Moments
-from brainreel.layers.voxel_patches import Padding
+from brainreel.layers.voxel_patches import Padding, padded
 from brainreel.shapes import DataSpec
 
 
@@ -71,17 +74,23 @@ class VoxelModule(ResumableModule):
             self.scored = ScoredVoxels(self.data, self.fold, self.moments)
             self.moments = self.scored.moments
 
+    def learned(self) -> Tensor:
+        """Return all (B, length) vectors to learn from, unchanged and in order."""
+        blocks = self.scored.blocks(*self._learned())
+        return torch.cat([padded(torch.from_numpy(b), self.length, self.padding) for b in blocks])
+
     def train_dataloader(self) -> ResumableLoader:
         """Return shuffled vectors of the part to learn from, from where a broken run stopped."""
-        fold = self.fold
-        parts = (fold.train, fold.train_trials)
-        if self.transductive:
-            parts = (fold.test, fold.test_trials)
-        return self.continued(self._loader(*parts, shuffle=True))
+        return self.continued(self._loader(*self._learned(), shuffle=True))
 
     def val_dataloader(self) -> ResumableLoader:
         """Return the vectors of the validation part in order."""
         return self._loader(self.fold.validation, self.fold.validation_trials, shuffle=False)
+
+    def _learned(self) -> tuple[Sequence[Segment], Sequence[int]]:
+        if self.transductive:
+            return self.fold.test, self.fold.test_trials
+        return self.fold.train, self.fold.train_trials
 
     def _loader(
         self, segments: Sequence[Segment], trials: Sequence[int], *, shuffle: bool

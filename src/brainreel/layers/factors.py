@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from brainreel.shapes import check_shape
 
-# Adam moves all weights by about its step size, and these want ten times what attention does.
-_GAIN = 10.0
-# Least variance of a voxel beside the factors: none is foretold without a rest.
-_LEAST_NOISE = 0.1
+# Variance added to a voxel's own noise, like the penalty of a ridge: new people are foretold less
+# well than those in whom it was found.
+_MORE_NOISE = 0.15
+# Least variance of a voxel's own noise, of 1.
+_LEAST = 0.02
 
 
 class PatchFactors(nn.Module):
@@ -18,7 +21,7 @@ class PatchFactors(nn.Module):
 
     z = (I + L_s' V_s^-1 L_s)^-1 L_s' V_s^-1 x_s over the voxels s that are seen, x = L z (Rubin &
     Thayer 1982, factor analysis). Exact for any set of hidden patches, by one solve of K equations
-    for each vector; L and v are learned by the error of what is filled in.
+    for each vector. L and v are found once, by `begin`, and kept: no gradient moves them.
 
     Parameters
     ----------
@@ -30,8 +33,40 @@ class PatchFactors(nn.Module):
 
     def __init__(self, n_patches: int, patch: int, n_factors: int) -> None:
         super().__init__()
-        self.loadings = nn.Parameter(0.1 / _GAIN * torch.randn(n_patches, patch, n_factors))
-        self.log_noise = nn.Parameter(torch.full((n_patches, patch), -0.5 / _GAIN))
+        loadings = 0.1 * torch.randn(n_patches, patch, n_factors)
+        self.loadings = nn.Parameter(loadings, requires_grad=False)
+        self.noise = nn.Parameter(torch.ones(n_patches, patch), requires_grad=False)
+
+    @torch.no_grad()
+    def begin(self, rows: Tensor, *, rounds: int = 20) -> None:
+        """Take the principal factors of some vectors, found anew by what they leave.
+
+        In each round L is taken from the first K singular vectors of the rows over the deviation
+        of their noise, of whose variances 1 is noise; v is what L leaves of the variance, and a
+        little more.
+
+        Parameters
+        ----------
+        rows
+            (B, N, P) in deviations of the training part.
+        rounds
+            How often.
+        """
+        n, p, k = self.loadings.shape
+        check_shape(rows, "B N P", name="rows", N=n, P=p)
+        x = rows.flatten(1).float()
+        x = (x - x.mean(dim=0)) / math.sqrt(len(x))
+        variance = x.square().sum(dim=0).clamp_min(_LEAST)
+        noise, k = variance / 2, min(k, *x.shape)
+        for _ in range(rounds):
+            scale = noise.sqrt()
+            _, size, ways = torch.svd_lowrank(x / scale, q=min(k + 8, *x.shape), niter=3)
+            parts = (size[:k].square() - 1).clamp_min(0).sqrt()
+            loadings = ways[:, :k] * parts * scale[:, None]
+            noise = (variance - loadings.square().sum(dim=1)).clamp_min(_LEAST)
+        self.loadings.zero_()
+        self.loadings[:, :, :k] = loadings.reshape(n, p, k)
+        self.noise.copy_(noise.reshape(n, p) + _MORE_NOISE)
 
     def forward(self, patches: Tensor, removed: Tensor) -> Tensor:
         """Fill in.
@@ -52,9 +87,8 @@ class PatchFactors(nn.Module):
         rows = check_shape(patches, "B N P", name="patches", N=n, P=p)["B"]
         check_shape(removed, "B N", name="removed", B=rows, N=n)
         with torch.autocast(patches.device.type, enabled=False):
-            loadings = _GAIN * self.loadings.float()
-            noise = (_GAIN * self.log_noise.float()).exp() + _LEAST_NOISE
-            weighed = loadings / noise[:, :, None]
+            loadings = self.loadings.float()
+            weighed = loadings / self.noise.float()[:, :, None]
             seen = (~removed).float()
             each = weighed.transpose(1, 2) @ loadings
             told = (seen @ each.flatten(1)).reshape(-1, k, k) + torch.eye(k, device=seen.device)

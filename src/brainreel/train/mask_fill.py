@@ -72,6 +72,9 @@ class MaskConfig(TaskConfig):
         network = _built(job, data)
         data.setup()
         begun = self._begin(job, network)
+        if network.factors is not None and "factors.loadings" not in begun:
+            with own_randomness(job.seed):
+                network.factors.begin(network.encoder.patches(data.learned()))
         settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
         facts = [data.spec.to_json(), dict(data.data.sources), str(job.fold), job.seed, begun]
         weights = fit_network(
@@ -148,7 +151,12 @@ class MaskConfig(TaskConfig):
             state, where = read_start(self.start_from, job.fold.name)[0], str(self.start_from)
         else:
             return {}
-        return take_over(network, fit_positions(network, state), where=where)
+        fitted, own = fit_positions(network, state), network.state_dict()
+        # Factors of another number of voxels cannot be moved, and are found anew.
+        for name in [name for name in fitted if name.startswith("factors.")]:
+            if name not in own or own[name].shape != fitted[name].shape:
+                del fitted[name]
+        return take_over(network, fitted, where=where)
 
 
 def _filled(
