@@ -46,8 +46,9 @@ def print_scores(cards: Sequence[tuple[str, Scorecard]]) -> None:
     """Print one table over runs: score, spread over samples, interval, p, ceiling, share of it,
     baseline; what a score falls by with a control; then notes.
 
-    People one by one stand in the scorecard and on the page; means of groups are shown. A column
-    that no run fills is left out. Nothing is cut off: a narrow terminal breaks long lines.
+    People one by one, and the best of several samples, stand in the scorecard and on the page;
+    means of groups are shown. A column that no run fills is left out. Nothing is cut off: a narrow
+    terminal breaks long lines.
     """
     lines = [line for title, card in cards for line in _lines(title, card)]
     filled = [
@@ -71,6 +72,8 @@ _COLUMNS = (
 # What of the systems beside a run is printed; the page shows more.
 _COMPARED = ("r_reliable", "r_median", "identification_2way")
 _EMPTY = ("", "–")
+# Scores of the best of several samples, picked by the truth: on the page alone.
+_PICKED = "_best"
 _NOTHING = ("",) * (len(_COLUMNS) - 1)
 
 
@@ -98,7 +101,7 @@ def _told(card: Scorecard) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for row in card.rows():
         split, _, rest = row["score"].rpartition(":")
         name, _, person = rest.partition("/")
-        if person and person != GROUP:
+        if (person and person != GROUP) or name.endswith(_PICKED):
             continue
         parts = (split, person and f"{person} (mean of all)")
         yield ", ".join(part for part in parts if part), name, row

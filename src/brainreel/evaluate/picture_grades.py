@@ -130,10 +130,8 @@ def grade(
 
 
 def by_chance(every: Float64) -> float:
-    """Return the mean score of reconstructions with pictures that are not their own."""
-    rows, columns = np.indices(every.shape)
-    apart = every[rows != columns]
-    known = apart[~np.isnan(apart)]
+    """Return the mean score over all pairs: of reconstructions dealt out at random."""
+    known = every[~np.isnan(every)]
     return float(known.mean()) if known.size else _NAN
 
 
@@ -218,7 +216,7 @@ class OverSamples:
         """Return `<score>_each`, the mean over sets, and `<score>_best`, the best of each picture.
 
         The best is chosen with the true picture in sight, in the null as in the score; its chance
-        is therefore the mean over all other pictures, not that of one guess.
+        is therefore the mean over all pairs, not that of one guess.
         """
         each = {f"{name}{EACH}": one.each() for name, one in self._sums.items()}
         return each | {f"{name}{BEST}": one.best() for name, one in self._sums.items()}

@@ -12,7 +12,7 @@ PICTURE_METRICS: tuple[tuple[str, str, str], ...] = (
         "{0}-way top-{1} by a classifier",
         "A network names the class of the picture that was seen; how often it is among the {1} "
         "best of itself and random others, {0} in all, when the network looks at the "
-        "reconstruction. Its baseline pairs reconstructions with other pictures.",
+        "reconstruction. Its baseline deals reconstructions out at random.",
     ),
     (
         r"^identification_(\d+)way_by_mse",
@@ -81,7 +81,7 @@ _OVER_SAMPLES = {
 }
 PICTURE_SYSTEMS = {
     "control:brain_shuffled": (
-        "Another's moment",
+        "Another trial's brain",
         "The same model, given the brain of another test trial: what of the score any picture of "
         "this kind reaches.",
     ),

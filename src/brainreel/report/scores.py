@@ -53,11 +53,12 @@ class Row:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """The rows of one split: over all people, and person by person."""
+    """The rows of one split: over all people, over samples of a brain, and person by person."""
 
     split: str
     main: tuple[Row, ...]
     people: tuple[Row, ...]
+    samples: tuple[Row, ...] = ()
 
     @property
     def title(self) -> str:
@@ -93,8 +94,9 @@ def make_tables(card: Scorecard, unit: str) -> tuple[SplitTable, ...]:
     return tuple(
         SplitTable(
             split,
-            tuple(row for row in found if not row.name.person),
+            tuple(row for row in found if not (row.name.person or row.name.over_samples)),
             tuple(row for row in found if row.name.person),
+            tuple(row for row in found if row.name.over_samples and not row.name.person),
         )
         for split, found in rows.items()
     )
@@ -102,7 +104,7 @@ def make_tables(card: Scorecard, unit: str) -> tuple[SplitTable, ...]:
 
 def meanings(tables: Sequence[SplitTable]) -> tuple[tuple[str, str], ...]:
     """Say once what each score and each ceiling of a run is."""
-    rows = [row for table in tables for row in (*table.main, *table.people)]
+    rows = [row for table in tables for row in (*table.main, *table.samples, *table.people)]
     found = {row.name.words: row.name.meaning for row in rows if row.name.meaning}
     ceilings = {f"Ceiling: {s.estimator}": s.meaning for row in rows for s in row.shares}
     return tuple((found | {name: text for name, text in ceilings.items() if text}).items())

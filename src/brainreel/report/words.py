@@ -193,6 +193,11 @@ class ScoreName:
         return f"{words} ({ending})" if ending else words
 
     @property
+    def over_samples(self) -> bool:
+        """Whether it is of several pictures that were drawn of a brain."""
+        return bool(over_samples(self.metric)[1])
+
+    @property
     def short(self) -> str:
         """The metric at the head of a narrow column."""
         return _SHORT.get(self.metric, self.words)
