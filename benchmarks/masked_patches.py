@@ -6,8 +6,9 @@ The file holds regions or voxels as (people, time, voxels). Both learn from the 
 chosen by the same others: SC-MBM by its epoch, ridge by a penalty of its own for each pattern of
 hidden patches. Both then tell what is hidden, in the same few patterns, of people who took no part;
 nothing is averaged over patterns. Printed, for each mask ratio: the share of variance explained of
-hidden voxels (1 - squared error, in deviations of each person's recording), and the difference,
-paired within people, with its 95 % interval over resampled people.
+hidden voxels (1 - squared error, in deviations of each person's recording) by ridge, by the factors
+of SC-MBM alone (0 without) and by all of it; and the difference of all to ridge, paired within
+people, with its 95 % interval over resampled people.
 """
 
 from __future__ import annotations
@@ -91,14 +92,20 @@ def ridge_errors(
 def network_errors(
     network: SCMBM, test: list[np.ndarray], noise: torch.Tensor, hidden: np.ndarray
 ) -> np.ndarray:
-    """(people,) summed squared error of hidden voxels, which are 0 in what the network is given."""
+    """(2, people) summed squared error of hidden voxels, of the network and of its factors alone.
+
+    Hidden voxels are 0 in what the network is given.
+    """
     found = []
     for x in test:
         given = torch.from_numpy(np.where(hidden, 0, x).astype(np.float32))
-        out = network(given, noise.expand(len(x), -1)).predicted
-        told = out.flatten(1)[:, : x.shape[1]].double().numpy()
-        found.append(np.square(told - x)[:, hidden].sum())
-    return np.array(found)
+        out = network(given, noise.expand(len(x), -1))
+        linear = torch.zeros_like(out.predicted)
+        if network.factors is not None:
+            linear = network.factors(out.measured, out.removed)
+        both = [t.flatten(1)[:, : x.shape[1]].double().numpy() for t in (out.predicted, linear)]
+        found.append([np.square(told - x)[:, hidden].sum() for told in both])
+    return np.array(found).T
 
 
 def fitted(data: Series, options: argparse.Namespace, ratio: float) -> SCMBM:
@@ -163,7 +170,7 @@ def main() -> None:
     sides = [deviations(data, part) for part in parts]
     n_voxels = sides[0][0].shape[1]
     print(f"{len(fold.train)} people train, {len(fold.validation)} choose, {len(fold.test)} test")
-    print("mask ratio  ridge    SC-MBM   difference (95 % interval)  better for   seconds")
+    print("mask ratio   ridge  factors  SC-MBM   difference (95 % interval)  better for  seconds")
     for ratio in options.ratios:
         began = time.perf_counter()
         network = fitted(data, options, ratio)
@@ -171,7 +178,7 @@ def main() -> None:
         draws = rounds(
             network.encoder.n_patches, ratio, torch.Generator().manual_seed(options.seed)
         )
-        ours, theirs, counted = np.zeros(len(fold.test)), np.zeros(len(fold.test)), 0
+        ours, theirs, counted = np.zeros((2, len(fold.test))), np.zeros(len(fold.test)), 0
         for noise in draws:
             removed = keep_lowest(noise[None], ratio).removed[0]
             hidden = removed.repeat_interleave(options.patch)[:n_voxels].numpy()
@@ -179,12 +186,13 @@ def main() -> None:
             theirs += ridge_errors(*sides, hidden)
             counted += hidden.sum()
         each = counted * np.array([len(x) for x in sides[2]])
-        gain = (theirs - ours) / each
+        gain = (theirs - ours[0]) / each
+        shares = [1 - (errors / each).mean() for errors in (theirs, ours[1], ours[0])]
         low, high = interval(gain)
         print(
-            f"{ratio:10g}  {1 - (theirs / each).mean():.4f}   {1 - (ours / each).mean():.4f}   "
-            f"{gain.mean():+.4f} ({low:+.4f} to {high:+.4f})  {(gain > 0).sum()} of {len(gain)}"
-            f"   {spent:8.0f}",
+            f"{ratio:10g}  {shares[0]:.4f}   {shares[1]:.4f}  {shares[2]:.4f}  "
+            f"{gain.mean():+.4f} ({low:+.4f} to {high:+.4f})      {(gain > 0).sum()} of {len(gain)}"
+            f"   {spent:6.0f}",
             flush=True,
         )
 

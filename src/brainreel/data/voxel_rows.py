@@ -33,11 +33,14 @@ class VoxelBatch(NamedTuple):
         (B,) boolean, False for a copy that fills up a rank.
     whole
         (B, V) the vectors before voxels were dropped, or None if none were.
+    row
+        (B,) numbers of the rows.
     """
 
     voxels: Tensor
     counted: Tensor
     whole: Tensor | None = None
+    row: Tensor | None = None
 
 
 class VoxelRow(NamedTuple):
@@ -46,6 +49,7 @@ class VoxelRow(NamedTuple):
     voxels: Tensor
     counted: bool
     whole: Tensor | None = None
+    row: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,15 +121,16 @@ class VoxelRows(Dataset[VoxelRow]):
     def __getitem__(self, index: int | Draw) -> VoxelRow:
         """Return one vector, and whether it counts."""
         place = index.item if isinstance(index, Draw) else index
-        row = place if place >= 0 else ~place
-        number = int(np.searchsorted(self.ends, row, side="right"))
+        which = place if place >= 0 else ~place
+        number = int(np.searchsorted(self.ends, which, side="right"))
         block = self.blocks[number]
-        row -= int(self.ends[number]) - len(block)
+        row = which - int(self.ends[number]) + len(block)
         if self.changes is None or not isinstance(index, Draw):
-            return VoxelRow(self._padded(torch.from_numpy(block[row])), place >= 0)
+            values = self._padded(torch.from_numpy(block[row]))
+            return VoxelRow(values, place >= 0, row=which)
         seen, whole = self.changes.made(block, row, index)
         kept = self._padded(whole) if self.changes.dropout else None
-        return VoxelRow(self._padded(seen), place >= 0, kept)
+        return VoxelRow(self._padded(seen), place >= 0, kept, which)
 
     def _padded(self, values: Tensor) -> Tensor:
         return padded(values, self.length, self.padding)
@@ -138,6 +143,7 @@ def collate_rows(rows: Sequence[VoxelRow]) -> VoxelBatch:
         torch.stack([row.voxels for row in rows]),
         torch.tensor([row.counted for row in rows]),
         torch.stack(whole) if whole else None,
+        torch.tensor([row.row for row in rows]),
     )
 
 

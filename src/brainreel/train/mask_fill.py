@@ -26,6 +26,7 @@ from brainreel.train.begin import NETWORK, read_start, take_over
 from brainreel.train.filling import fill, rounds
 from brainreel.train.film_network import network_state
 from brainreel.train.mask_learning import MaskTask, settled_voxels
+from brainreel.train.picture_targets import PictureTargets, ToldPictures, told_pictures
 from brainreel.train.predictions import Prediction, bold_prediction
 from brainreel.train.stored_backbone import check_unseen
 from brainreel.train.task import Job, State, TaskConfig
@@ -53,6 +54,9 @@ class MaskConfig(TaskConfig):
     interpolation: float = Field(0.0, ge=0, le=1)
     """Share of training vectors that are mixed, in random parts, with another of the same person
     and run; MinD-Vis adds as many mixed vectors as there are others (0.5)."""
+    pictures: PictureTargets | None = None
+    """Of trials with pictures: tell features of what was seen too, by model.picture_features
+    ([channels, H, W]); {} for pixels. None: patches alone."""
     transductive: bool = False
     """Learn from the brains of the test part instead of those of the training part (MinD-Vis fine-
     tunes so; what they saw stays unseen). Every score of this run, and of all runs that begin with
@@ -71,6 +75,7 @@ class MaskConfig(TaskConfig):
         data = self.data(job)
         network = _built(job, data)
         data.setup()
+        pictures = self._pictures(job)
         begun = self._begin(job, network)
         if network.factors is not None and "factors.loadings" not in begun:
             with own_randomness(job.seed):
@@ -78,7 +83,7 @@ class MaskConfig(TaskConfig):
         settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
         facts = [data.spec.to_json(), dict(data.data.sources), str(job.fold), job.seed, begun]
         weights = fit_network(
-            MaskTask(network, job.optim, job.seed),
+            MaskTask(network, job.optim, job.seed, pictures=pictures),
             data,
             job.trainer,
             job.folder,
@@ -142,6 +147,16 @@ class MaskConfig(TaskConfig):
             changes=VoxelChanges(self.voxel_dropout, self.interpolation, job.seed),
         )
 
+    def _pictures(self, job: Job) -> ToldPictures | None:
+        if self.transductive and self.pictures is not None:
+            raise ConfigError(
+                "task.transductive learns from brains of the test part, whose pictures must stay "
+                "unseen. Leave task.pictures and model.picture_features out."
+            )
+        assert isinstance(job.model, SCMBMConfig)
+        sides = (job.model, _data(job), job.fold)
+        return told_pictures(self.pictures, *sides, interpolation=self.interpolation)
+
     def _begin(self, job: Job, network: SCMBM) -> dict[str, float]:
         """Put in the weights of the stage before or of `start_from`; tell them apart by numbers."""
         if job.start:
@@ -172,11 +187,6 @@ def _built(job: Job, data: VoxelModule) -> SCMBM:
     model = job.model
     if not isinstance(model, SCMBMConfig):
         raise DataError(f"mask cannot fit a model '{model.name}'. Use 'sc_mbm'.")
-    if model.picture_features is not None:
-        raise ConfigError(
-            "task mask knows no features of pictures, which model.picture_features asks for. "
-            "Leave it out."
-        )
     if model.mask_ratio == 0:
         raise ConfigError("model.mask_ratio is 0, so nothing is left to fill in. Give a share.")
     with own_randomness(job.seed):

@@ -17,28 +17,44 @@ from brainreel.models.base import ModelConfig
 from brainreel.models.sc_mbm import SCMBM, SCMBMConfig
 from brainreel.train.learning import LearningTask
 from brainreel.train.losses import SumAndCount
-from brainreel.train.masked_losses import removed_error
+from brainreel.train.masked_losses import picture_feature_error, removed_error
 from brainreel.train.optim import OptimConfig
+from brainreel.train.picture_targets import ToldPictures
 
 # Options that change how a network learns, not what its weights are.
 _OF_LEARNING = frozenset({"name", "mask_ratio", "focus", "focus_rate", "recompute", "padding"})
-_FILLED = "validation_filled"
+_FILLED, _TOLD = "validation_filled", "validation_pictures"
 
 
 class MaskTask(LearningTask):
-    """One step: patches hidden at random, and the error of what is filled in, over all ranks."""
+    """One step: patches hidden at random, and the error of what is filled in, over all ranks.
 
-    scores = (_FILLED,)
+    With `pictures`, the error of their features is added, weighed.
+    """
 
-    def __init__(self, model: SCMBM, optim: OptimConfig, seed: int) -> None:
+    scores: tuple[str, ...] = (_FILLED,)
+
+    def __init__(
+        self,
+        model: SCMBM,
+        optim: OptimConfig,
+        seed: int,
+        *,
+        pictures: ToldPictures | None = None,
+    ) -> None:
         super().__init__(model, optim)
-        self.seed, self.draw = seed, model.noise
-        self.sums: list[SumAndCount] = []
+        self.seed, self.draw, self.pictures = seed, model.noise, pictures
+        self.weights = {_FILLED: 1.0}
+        if pictures is not None:
+            self.weights[_TOLD] = pictures.weight
+        self.scores = tuple(self.weights)
+        self.sums: list[list[SumAndCount]] = []
 
     def training_step(self, batch: VoxelBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        total, count = self._error(batch, self.current_epoch, batch_idx)
-        return self.share_of_loss(total, count, len(batch.voxels))
+        errors = self._errors(batch, self.current_epoch, batch_idx)
+        parts = list(zip(self.weights.values(), errors, strict=True))
+        return self.share_of_losses(parts, len(batch.voxels))
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums."""
@@ -46,21 +62,27 @@ class MaskTask(LearningTask):
 
     def validation_step(self, batch: VoxelBatch, batch_idx: int) -> None:
         """Add one batch to the sums; its patches are hidden the same each time."""
-        self.sums.append(self._error(batch, batch_idx))
+        self.sums.append(self._errors(batch, batch_idx))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the error over all ranks."""
-        self.log_means({_FILLED: self.sums}, {_FILLED: 1.0})
+        """Log the errors over all ranks."""
+        named = dict(zip(self.weights, map(list, zip(*self.sums, strict=True)), strict=True))
+        self.log_means(named, self.weights)
 
-    def _error(self, batch: VoxelBatch, *place: int) -> SumAndCount:
+    def _errors(self, batch: VoxelBatch, *place: int) -> list[SumAndCount]:
         seed = mixed_seed(self.seed, *place, self.global_rank)
         generator = torch.Generator().manual_seed(seed)
         noise = self.draw(len(batch.voxels), generator).to(batch.voxels.device)
-        out = self.model(batch.voxels, noise)
+        shown = None if self.pictures is None else batch.counted.nonzero()[:, 0]
+        out = self.model(batch.voxels, noise, shown)
         counted = out.removed & batch.counted[:, None]
         whole = batch.whole
         measured = out.measured if whole is None else cut(whole, out.measured.shape[2])
-        return removed_error(out.predicted, measured, counted)
+        errors = [removed_error(out.predicted, measured, counted)]
+        if self.pictures is not None and batch.row is not None and out.pictures is not None:
+            features = self.pictures.of(batch.row[batch.counted], learned=self.training)
+            errors.append(picture_feature_error(out.pictures, features))
+        return errors
 
 
 def settled_voxels(model: ModelConfig, folder: Path) -> ModelConfig:
