@@ -85,9 +85,10 @@ class DenoiseTask(LearningTask):
         total, count = self._error(changed, draw)
         return self.share_of_loss(total, count, len(pictures))
 
-    def on_train_batch_end(self, outputs: Any, batch: PictureBatch, batch_idx: int) -> None:
-        """Let the average follow each step of the optimiser."""
-        if self.average is not None and self.global_step != self.average.n_updates:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, and let the average follow it before any callback looks."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
             self.average.update(self._learned())
 
     def on_validation_epoch_start(self) -> None:

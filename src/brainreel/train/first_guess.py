@@ -53,7 +53,8 @@ class FirstGuess:
                     f"{trials.subjects[person]}: a first guess needs 2 training trials or more. "
                     "Set model.first_guess=false, or leave the person out."
                 )
-            models[trials.subjects[person]] = config.build(trials.spec()).fit(
+            model = config.build(trials.spec())
+            models[trials.subjects[person]] = model.fit(
                 trials.own_voxels(person, own), _pictures(trials)[own], rng=_rng(seed, person)
             )
         return cls(config, trials, models)
@@ -139,8 +140,7 @@ def _people(trials: Trials, rows: Sequence[int]) -> list[tuple[int, NDArray[np.i
 
 
 def _pictures(trials: Trials) -> Float32 | StoredPictures:
-    if trials.pictures is None:
-        raise DataError("a first guess needs the pictures that were seen.")
+    assert trials.pictures is not None  # ridge has asked for them
     return trials.pictures
 
 
