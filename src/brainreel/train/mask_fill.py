@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +16,6 @@ from brainreel.data.voxel_module import VoxelModule, voxel_spec
 from brainreel.data.voxel_rows import VoxelChanges
 from brainreel.errors import ConfigError, DataError
 from brainreel.files import digest_json
-from brainreel.fmri.normalize import Moments
 from brainreel.layers.positions import fit_positions
 from brainreel.models.base import ModelConfig
 from brainreel.models.sc_mbm import SCMBM, SCMBMConfig
@@ -25,6 +23,7 @@ from brainreel.shapes import DataSpec
 from brainreel.train.begin import NETWORK, read_start, take_over
 from brainreel.train.filling import fill, rounds
 from brainreel.train.film_network import network_state
+from brainreel.train.kept_moments import kept_moments, moments_state
 from brainreel.train.mask_learning import MaskTask, settled_voxels
 from brainreel.train.picture_targets import PictureTargets, ToldPictures, told_pictures
 from brainreel.train.predictions import Prediction, bold_prediction
@@ -92,10 +91,7 @@ class MaskConfig(TaskConfig):
             validates=bool(job.fold.validation or job.fold.validation_trials),
         )
         state: State = {NETWORK + name: value.numpy() for name, value in weights.items()}
-        for who, moments in data.moments.items():
-            state[f"{who}/bold_mean"] = moments.mean.astype(np.float32)
-            state[f"{who}/bold_std"] = moments.std.astype(np.float32)
-        return state
+        return state | moments_state(data.moments)
 
     def predict(self, job: Job, state: State) -> list[Prediction]:
         """Fill in every patch of the test segments from the others, in training deviations."""
@@ -107,7 +103,7 @@ class MaskConfig(TaskConfig):
             )
         network = _built(job, data)
         load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
-        data.moments = _moments(state, series)
+        data.moments = kept_moments(state, series.subjects)
         data.setup()
         noise = rounds(
             network.encoder.n_patches,
@@ -194,15 +190,6 @@ def _built(job: Job, data: VoxelModule) -> SCMBM:
     data.length = network.encoder.n_patches * model.patch
     data.padding = model.padding
     return network
-
-
-def _moments(state: Mapping[str, Any], series: Series) -> dict[str, Moments]:
-    found = {}
-    for who in series.subjects:
-        if f"{who}/bold_mean" in state:
-            mean, std = (state[f"{who}/bold_{end}"].astype(np.float64) for end in ("mean", "std"))
-            found[who] = Moments(0, mean, std)
-    return found
 
 
 def _data(job: Job) -> Series | Trials:
