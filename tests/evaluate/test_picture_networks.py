@@ -171,6 +171,11 @@ def test_learned_weights_of_lpips_are_read_by_layer(tmp_path: Path) -> None:
         Judges(PictureScoringConfig(**options))
 
 
+def test_lpips_takes_the_default_layers_that_hold_maps() -> None:
+    judges = Judges(PictureScoringConfig(lpips={}))
+    assert judges.stamp()["lpips"]["layers"] == ["blocks.2", "blocks.4", "blocks.10"]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

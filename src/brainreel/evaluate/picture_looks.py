@@ -74,7 +74,7 @@ class Judges:
             network.check_layers(config.layers_of(name))
         self.weights: list[NDArray[np.float32]] | None = None
         if config.lpips is not None and config.lpips_weights is not None:
-            self.weights = read_lpips_weights(config.lpips_weights, config.lpips)
+            self.weights = read_lpips_weights(config.lpips_weights, config.lpips_layers)
         self._tried = self._try()
 
     def look(self, pictures: NDArray[np.floating]) -> Look:
@@ -111,7 +111,7 @@ class Judges:
         if config.lpips is not None:
             told["lpips"] = {
                 "network": short_name(config.lpips.network),
-                "layers": list(config.lpips.names),
+                "layers": list(config.lpips_layers),
                 "weights": config.lpips_weights.name if config.lpips_weights else "none, all 1",
             }
         return told
@@ -127,8 +127,8 @@ class Judges:
             logits, _ = self.classifier.look(_on(self.classifier, pictures), ())
             whole["probabilities"] = logits.float().softmax(dim=1).cpu().numpy()
         if config.lpips is not None:
-            maps = [as_maps(held[config.lpips.network][name]) for name in config.lpips.names]
-            if flat := [n for n, m in zip(config.lpips.names, maps, strict=True) if m is None]:
+            maps = [as_maps(held[config.lpips.network][name]) for name in config.lpips_layers]
+            if flat := [n for n, m in zip(config.lpips_layers, maps, strict=True) if m is None]:
                 raise ConfigError(
                     f"scoring.pictures.lpips: layer '{flat[0]}' holds one vector a picture. Name "
                     "layers of maps or tokens."

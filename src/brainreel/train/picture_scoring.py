@@ -25,7 +25,7 @@ class NetworkLayers(Config):
     'brainreel[hf]')."""
     layers: tuple[str, ...] = ()
     """Names of its modules, as PyTorch calls them (blocks.4); none: for efficientnet_lite0
-    blocks.2, blocks.4, blocks.10 and pooled."""
+    blocks.2, blocks.4, blocks.10 and pooled (lpips: without pooled, which holds no map)."""
 
     @model_validator(mode="after")
     def _has_layers(self) -> NetworkLayers:
@@ -73,6 +73,13 @@ class PictureScoringConfig(Config):
         if self.lpips_weights is not None and self.lpips is None:
             raise ValueError("lpips_weights are for the layers of lpips; give lpips too")
         return self
+
+    @property
+    def lpips_layers(self) -> tuple[str, ...]:
+        """The layers of `lpips`; of the default ones those that hold maps."""
+        if self.lpips is None:
+            return ()
+        return self.lpips.layers or tuple(name for name in _ITS_LAYERS if name != "pooled")
 
     @property
     def networks(self) -> tuple[str, ...]:

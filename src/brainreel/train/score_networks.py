@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from brainreel.models.picture_layers import PictureNetwork
 from brainreel.models.stimulus import FrameNetwork
 from brainreel.shapes import DataSpec
 from brainreel.train.begin import begin_with
-from brainreel.train.picture_scoring import EFFICIENTNET, NetworkLayers
+from brainreel.train.picture_scoring import EFFICIENTNET
 from brainreel.train.stored_backbone import read_backbone
 
 
@@ -60,7 +61,7 @@ def load_network(name: str) -> PictureNetwork:
     return _hf(name, classifies=False)
 
 
-def read_lpips_weights(file: Path, wanted: NetworkLayers) -> list[NDArray[np.float32]]:
+def read_lpips_weights(file: Path, layers: Sequence[str]) -> list[NDArray[np.float32]]:
     """Return the (C,) weights of each layer from a file of tensors called by their layers.
 
     Raises
@@ -70,7 +71,7 @@ def read_lpips_weights(file: Path, wanted: NetworkLayers) -> list[NDArray[np.flo
     """
     tensors = read_tensors(file)
     found = []
-    for name in wanted.names:
+    for name in layers:
         if name not in tensors:
             raise ConfigError(
                 f"{file}: has no weights called '{name}', a layer of scoring.pictures.lpips; it "
