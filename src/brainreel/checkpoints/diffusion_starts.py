@@ -1,4 +1,4 @@
-"""Latent diffusion to start a training from: a run folder, or a published file."""
+"""Latent diffusion to start a training from: a run folder, diffusers' folder, or a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from brainreel.checkpoints.diffusers_folder import is_diffusers_folder, read_diffusers_folder
 from brainreel.checkpoints.from_mind_vis_ldm import read_latent_diffusion
 from brainreel.checkpoints.run_network import stored_model
 from brainreel.errors import CheckpointError
@@ -39,8 +40,9 @@ def read_diffusion_start(path: Path) -> DiffusionStart:
     Parameters
     ----------
     path
-        Run folder of an import or a fit of `latent_diffusion`; or a file of latent diffusion or its
-        first stage (`model.ckpt` of label2img), of MinD-Vis or in safetensors.
+        Run folder of an import or a fit of `latent_diffusion`; a folder of diffusers (the Stable
+        Diffusion family); or a file of latent diffusion or its first stage (`model.ckpt` of
+        label2img), of MinD-Vis or in safetensors.
 
     Raises
     ------
@@ -49,6 +51,8 @@ def read_diffusion_start(path: Path) -> DiffusionStart:
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder of weights.")
+    if is_diffusers_folder(path):
+        return DiffusionStart(*read_diffusers_folder(path))
     if path.is_dir():
         stored = stored_model(path)
         if not isinstance(stored, BrainDiffusionConfig):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from brainreel.checkpoints.store import load_state
+from brainreel.checkpoints.store import VERSIONS, load_state
 from brainreel.data.more_pictures import read_more_pictures
 from brainreel.data.picture_module import PictureModule
 from brainreel.data.picture_rows import check_not_shown
@@ -26,14 +26,16 @@ from brainreel.shapes import DataSpec
 from brainreel.train.begin import NETWORK
 from brainreel.train.denoise_learning import DenoiseTask
 from brainreel.train.diffusion_begin import begin_diffusion, settled_diffusion
+from brainreel.train.diffusion_reconstruction import DiffusionDraws, diffusion_reconstructor
 from brainreel.train.drawing import DrawOptions
 from brainreel.train.drawn import CONTROLS, Drawn
 from brainreel.train.film_network import network_state
 from brainreel.train.first_guess import FirstGuess
 from brainreel.train.kept_moments import kept_moments, moments_state
+from brainreel.train.picture_reconstruction import DrawAsked, Reconstructor
 from brainreel.train.predictions import PicturePrediction
 from brainreel.train.task import Job, State, TaskConfig
-from brainreel.train.trainer import fit_network, own_randomness
+from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
 Float32 = NDArray[np.float32]
 _BEGUN = ("start_from", "encoder_from")
@@ -49,8 +51,9 @@ class DenoiseConfig(TaskConfig):
     batch: int = Field(25, ge=1)
     """Pairs of brain and picture in a batch, per process; published: 5 for GOD, 25 for BOLD5000."""
     start_from: Path | None = None
-    """Latent diffusion that the training starts from: a run folder, or a published file
-    (`model.ckpt` of LDM). Sizes of the model that are not given are taken from there."""
+    """Latent diffusion that the training starts from: a run folder, a folder of diffusers (Stable
+    Diffusion), or a published file (`model.ckpt` of LDM). Sizes of the model that are not given are
+    taken from there."""
     encoder_from: Path | None = None
     """Run folder of SC-MBM whose encoder the training starts from; its sizes are taken from there.
     """
@@ -78,6 +81,10 @@ class DenoiseConfig(TaskConfig):
     0.9999); none hands on the weights as they are."""
     sampling: DrawOptions = DrawOptions()
     """How pictures are drawn."""
+
+    def starts(self) -> tuple[Path, ...]:
+        """Return the run folders that the training starts from; published weights are none."""
+        return tuple(path for path in super().starts() if (path / VERSIONS).is_file())
 
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights that it starts from."""
@@ -150,6 +157,27 @@ class DenoiseConfig(TaskConfig):
             guess = FirstGuess.from_state(self.guess, data.trials, state)
             data.guesses = self.guesses(guess, job.fold, job.seed)
         return Drawn(job, data, network, self.sampling)
+
+    def reconstructor(self, job: Job, state: State, asked: DrawAsked) -> Reconstructor:
+        """Return what draws pictures of any brain of a person."""
+        trials, who = _trials(job), asked.subject
+        data = PictureModule(trials, job.fold, batch=1, seed=job.seed)
+        network = built(job, data)
+        load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
+        guess = None
+        if network.first_guess:
+            guess = FirstGuess.from_state(self.guess, trials, state).models.get(who)
+            if guess is None:
+                raise DataError(f"{who}: took no part in training, so there is no first guess.")
+        draws = DiffusionDraws(
+            network,
+            data.padding,
+            asked.options(self.sampling),
+            job.seed if asked.seed is None else asked.seed,
+            predict_device(job.trainer),
+            guess,
+        )
+        return diffusion_reconstructor(draws, kept_moments(state, trials.subjects).get(who))
 
     def data(self, job: Job) -> PictureModule:
         """Return the pairs of the job's fold."""
