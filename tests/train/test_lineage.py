@@ -108,11 +108,13 @@ def test_what_is_tested_may_not_lie_behind_the_weights(trials: Path, tmp_path: P
     voxels = np.load(trials)["voxels"]
     np.savez(tmp_path / "part.npz", voxels=voxels[::-1][:15])
     fit(recipe(tmp_path / "part.npz", n_train=10), copied)
-    with pytest.raises(LeakError, match=r"copied: was fitted on trial 1\d, which is tested here"):
+    with pytest.raises(
+        LeakError, match=r"copied: was fitted on trial or TR 1\d, which is tested here"
+    ):
         fit(recipe(trials, start_from=copied), tmp_path / "x")
     content = recipe(trials).to_dict()
     content["stages"] = [{"data": recipe(tmp_path / "part.npz", n_train=10).to_dict()["data"]}, {}]
-    with pytest.raises(LeakError, match="trained in stage 1: was fitted on trial 1"):
+    with pytest.raises(LeakError, match="trained in stage 1: was fitted on trial or TR 1"):
         fit(RunConfig.parse(content), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

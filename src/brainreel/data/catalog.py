@@ -12,6 +12,7 @@ from brainreel.data.god import GodData
 from brainreel.data.hcp_voxels import HcpVoxelsData
 from brainreel.data.labelled import LabelledData
 from brainreel.data.labelled_samples import Labelled
+from brainreel.data.mixed import MixedData
 from brainreel.data.people import PeopleData
 from brainreel.data.samples import Series, Trials
 from brainreel.data.series import SeriesData
@@ -25,6 +26,7 @@ DataConfig = Annotated[
     | GodData
     | Bold5000Data
     | HcpVoxelsData
+    | MixedData
     | LabelledData,
     Field(discriminator="name"),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from brainreel.checkpoints.store import VERSIONS
 from brainreel.data.catalog import Opened
-from brainreel.data.samples import Fold, Series, Trials
+from brainreel.data.samples import Fold, Segment, Series, Trials
 from brainreel.errors import CheckpointError, LeakError
 from brainreel.files import read_json
 from brainreel.train.task import FOLDS, TaskConfig, folds_digest
@@ -133,13 +133,14 @@ def check_unseen(folder: Path, data: Opened, *, sources: Mapping[str, str]) -> N
                 "splits, so it may have been trained on what is tested here. Fit it with the same "
                 "data.splits."
             )
-        if isinstance(data, Trials) and one.rows:
-            tested = _digests(data, [i for fold in data.folds for i in fold.test_trials])
-            _refuse_shared(tested, set(one.rows), str(where))
+        if isinstance(data, Series | Trials) and one.rows:
+            for fold in data.folds:
+                tested = _vectors(data, fold.test, fold.test_trials)
+                _refuse_shared(tested, one.rows, str(where))
 
 
 def check_stage_rows(own: Opened, earlier: Fold, data: Opened, fold: Fold, name: str) -> None:
-    """Refuse a stage that trains on the voxel vector of a trial that the last stage tests on.
+    """Refuse a stage that trains on a voxel vector that the last stage tests on.
 
     Parameters
     ----------
@@ -150,14 +151,13 @@ def check_stage_rows(own: Opened, earlier: Fold, data: Opened, fold: Fold, name:
     name
         What the stage is called in errors.
     """
-    if not isinstance(data, Trials) or not isinstance(own, Trials | Series):
+    kinds = (Trials, Series)
+    if not isinstance(own, kinds) or not isinstance(data, kinds):
         return
-    if isinstance(own, Trials):
-        seen = _digests(own, _learned(earlier))
-    else:
-        parts = (own.bold_of(segment) for segment in earlier.train + earlier.validation)
-        seen = {_digest(row.astype("float32").tobytes()): 0 for part in parts for row in part}
-    _refuse_shared(_digests(data, fold.test_trials), seen.keys(), name)
+    if isinstance(own, Series) and isinstance(data, Series):
+        return  # their film time and people tell, recording by recording
+    seen = _vectors(own, earlier.train + earlier.validation, _learned(earlier))
+    _refuse_shared(_vectors(data, fold.test, fold.test_trials), seen, name)
 
 
 def _learned(fold: Fold, transductive: bool = False) -> tuple[int, ...]:
@@ -168,9 +168,22 @@ def _refuse_shared(tested: Mapping[str, int], seen: Iterable[str], where: str) -
     for digest in seen:
         if digest in tested:
             raise LeakError(
-                f"{where}: was fitted on trial {tested[digest]}, which is tested here. Fit it "
-                "with the same data and data.splits, or leave the trial out."
+                f"{where}: was fitted on trial or TR {tested[digest]}, which is tested here. Fit "
+                "it with the same data and data.splits, or leave it out."
             )
+
+
+def _vectors(
+    data: Series | Trials, segments: Sequence[Segment], trials: Sequence[int]
+) -> dict[str, int]:
+    """Return the digest of each vector of some segments or trials -> TR or trial."""
+    if isinstance(data, Trials):
+        return _digests(data, trials)
+    return {
+        _digest(row.astype("float32").tobytes()): segment.start_tr + t
+        for segment in segments
+        for t, row in enumerate(data.bold_of(segment))
+    }
 
 
 def _digests(data: Trials, trials: Iterable[int]) -> dict[str, int]:

@@ -36,7 +36,7 @@ class MaskConfig(TaskConfig):
     """A network fills in the hidden patches of voxel vectors: what SC-MBM is pretrained on."""
 
     data_kinds: ClassVar[tuple[str, ...]] = (
-        "films", "people", "series", "trials", "god", "bold5000", "hcp_voxels",
+        "films", "people", "series", "trials", "god", "bold5000", "hcp_voxels", "mixed",
     )  # fmt: skip
     model_kinds: ClassVar[tuple[str, ...]] = ("sc_mbm",)
 
