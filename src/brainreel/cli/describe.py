@@ -25,6 +25,7 @@ from brainreel.models.base import ModelConfig
 from brainreel.models.catalog import AnyModel
 from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
+from brainreel.train.picture_reconstruction import ReconstructConfig
 from brainreel.train.picture_scoring import NetworkLayers
 from brainreel.train.recipe import RunConfig, ScoringConfig, StageConfig, read_recipe, recipe_names
 from brainreel.train.trainer import TrainerConfig
@@ -58,6 +59,7 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "stage": (StageConfig, "stages.0."),
     "network-layers": (NetworkLayers, "scoring.pictures.features.0."),
     "prepare": (PrepareConfig, ""),
+    "reconstruct": (ReconstructConfig, ""),
 }
 # What `brainreel import ORIGIN` takes after the file.
 _IMPORTS: dict[str, tuple[type[BaseModel], str]] = {

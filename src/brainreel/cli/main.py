@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from brainreel import __version__
+from brainreel.cli.arguments import Out, Overrides, RecipeName, RunFolder, load
 from brainreel.cli.guard import guarded
+from brainreel.cli.reconstruct_command import reconstruct
 
 app = typer.Typer(
     help="The two-way map between what people watch and hear and their fMRI.",
@@ -19,20 +20,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Out = Annotated[Path, typer.Option("--out", help="Folder to make; it must be new or empty.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Overrides of the recipe.")
-]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")
-]
-
-
-def _load(module: str) -> Any:
-    """Import a command's room on first use: `--help` must not wait for PyTorch."""
-    return importlib.import_module(f"brainreel.cli.{module}")
-
 
 @app.command()
 def quickstart(
@@ -40,7 +27,7 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Seed of the simulated study and of the fits.")] = 0,
 ) -> None:
     """Simulate a small study, fit both directions, score against the exact ceiling, make a page."""
-    _load("quickstart").quickstart(out, seed)
+    load("quickstart").quickstart(out, seed)
 
 
 @app.command()
@@ -83,7 +70,7 @@ def simulate(
     test: Annotated[int | None, typer.Option(help="Short films to score.")] = None,
 ) -> None:
     """Write simulated data and the known truth: a BIDS study, or a set of short labelled films."""
-    _load("simulate").simulate(
+    load("simulate").simulate(
         out,
         what,
         seed,
@@ -168,7 +155,7 @@ def prepare(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done.")] = False,
 ) -> None:
     """Mask, clean and store every run, time first; what is already there is left alone."""
-    _load("preparing").prepare(
+    load("preparing").prepare(
         bids,
         out,
         options or [],
@@ -199,7 +186,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
 ) -> None:
     """Fit, evaluate and report in one go."""
-    _load("runs").run(recipe, overrides or [], out, dry_run, resume)
+    load("runs").run(recipe, overrides or [], out, dry_run, resume)
 
 
 @app.command()
@@ -211,13 +198,13 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken fit.")] = False,
 ) -> None:
     """Fit alone: weights, configuration and facts of the data into a run folder."""
-    _load("runs").fit(recipe, overrides or [], out, resume)
+    load("runs").fit(recipe, overrides or [], out, resume)
 
 
 @app.command()
 def evaluate(folder: RunFolder) -> None:
     """Predict the test data of a fitted run and write its scorecard."""
-    _load("runs").evaluate(folder)
+    load("runs").evaluate(folder)
 
 
 @app.command()
@@ -229,7 +216,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one self-contained page about one or several evaluated runs."""
-    _load("runs").report(folders, out)
+    load("runs").report(folders, out)
 
 
 @app.command()
@@ -278,7 +265,7 @@ def predict(
     ] = False,
 ) -> None:
     """Predict a person's BOLD of a new film, as NIfTI images in BIDS-derivative names."""
-    _load("predicting").predict(
+    load("predicting").predict(
         folder,
         out,
         {
@@ -296,6 +283,9 @@ def predict(
     )
 
 
+app.command()(reconstruct)
+
+
 @app.command("import")
 def import_weights(
     origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="Whose weights: vit, vtn, ...")],
@@ -311,7 +301,7 @@ def import_weights(
     out: Out,
 ) -> None:
     """Bring published weights into a folder that recipes can start from."""
-    _load("importing").import_weights(origin, checkpoint, options or [], out)
+    load("importing").import_weights(origin, checkpoint, options or [], out)
 
 
 @app.command()
@@ -321,7 +311,7 @@ def describe(
     ] = None,
 ) -> None:
     """List models, tasks, data kinds and recipes, or every option of one with its meaning."""
-    _load("describe").describe(name)
+    load("describe").describe(name)
 
 
 def _version(show: bool) -> None:

@@ -73,6 +73,29 @@ def read_array(path: Path, key: str = "") -> Array:
     return array
 
 
+def array_names(path: Path) -> tuple[str, ...]:
+    """Return the keys that a file holds, without reading the arrays; of a .npy file none.
+
+    Raises
+    ------
+    DataError
+        For a missing or broken file.
+    """
+    path = require_file(Path(path), "data file")
+    kind = path.suffix.lower()
+    try:
+        if kind == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return tuple(name.removesuffix(".npy") for name in archive.namelist())
+        if kind in (".mat", ".h5", ".hdf5") and h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return tuple(_listed(file))
+        return tuple(name for name, _, _ in whosmat(path)) if kind == ".mat" else ()
+    except _BROKEN as problem:
+        told = " ".join(str(problem).split()) or type(problem).__name__
+        raise DataError(f"{path}: cannot be read as {path.suffix} ({told}).") from problem
+
+
 def read_numbers(path: Path, key: str = "") -> Float32:
     """Read an array as float32; NaN, infinite values and text are errors that say where."""
     array = read_array(path, key)
@@ -191,9 +214,7 @@ def _plain_cell(value: Array) -> Array:
 
 def _read_hdf(path: Path, key: str) -> Array:
     with h5py.File(path, "r") as file:
-        keys: list[str] = []
-        file.visititems(lambda name, item: keys.append(name) if _is_listed(name, item) else None)
-        dataset = file[_pick(path, keys, key.strip("/"))]
+        dataset = file[_pick(path, _listed(file), key.strip("/"))]
         matlab = dataset.attrs.get("MATLAB_class", b"").decode()
         array: Array = dataset[()] if dataset.dtype != object else _read_cells(file, dataset)
     if _is_text(array):
@@ -202,6 +223,12 @@ def _read_hdf(path: Path, key: str) -> Array:
         return np.array(["".join(chr(code) for code in array.T.ravel())])
     # MATLAB stores its columns first, so HDF5 shows its axes reversed.
     return array.T if matlab else np.asarray(array)
+
+
+def _listed(file: Any) -> list[str]:
+    keys: list[str] = []
+    file.visititems(lambda name, item: keys.append(name) if _is_listed(name, item) else None)
+    return keys
 
 
 def _is_listed(name: str, item: Any) -> bool:

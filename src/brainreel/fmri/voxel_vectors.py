@@ -58,6 +58,12 @@ def _mask_file(folder: Path) -> Path:
     return Path(folder) / f"{Path(folder).name}_mask.nii.gz"
 
 
+def mask_beside(vectors: Path) -> Path | None:
+    """Return the mask of the voxels of `sub-01_trials.npz`, if `prepare` wrote one beside it."""
+    mask = _mask_file(Path(vectors).parent)
+    return mask if mask.is_file() and vectors_file(mask.parent).name == Path(vectors).name else None
+
+
 def write_vectors(
     folder: Path,
     vectors: VoxelVectors,

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from brainreel.data.samples import Fold, Trials
 from brainreel.data.stored_pictures import StoredPictures
+from brainreel.data.voxel_rows import ScoredVoxels
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.picture_controls import other_brains
+from brainreel.train.picture_reconstruction import Brain, DrawAsked, Reconstructor
 from brainreel.train.predictions import AnyPrediction, PicturePrediction
 from brainreel.train.task import Job, State, TaskConfig
 
@@ -53,6 +55,19 @@ class PicturesConfig(TaskConfig):
         order = other_brains(len(job.fold.test_trials), job.seed)
         found = predict_pictures(trials, job.fold, job.model, state)
         return [replace(found, predicted=found.predicted[order])]
+
+    def reconstructor(self, job: Job, state: State, asked: DrawAsked) -> Reconstructor:
+        """Return the fitted ridge, which gives one picture of a brain."""
+        trials = _trials(job)
+        asked.refuse_draws(job.model.name)
+        estimator = job.model.build(trials.spec()).from_state(state)
+
+        def draw(brain: Brain) -> tuple[Float32, Float32]:
+            pictures = estimator.predict(brain.voxels[None])
+            return pictures, pictures[0]
+
+        moments = ScoredVoxels(trials, job.fold).moments
+        return Reconstructor(draw, 1, moments.get(asked.subject), in_words="one of each by ridge")
 
 
 def fit_pictures(trials: Trials, fold: Fold, model: ModelConfig, seed: int) -> State:

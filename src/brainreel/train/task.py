@@ -20,6 +20,7 @@ from brainreel.models.base import ModelConfig
 from brainreel.shapes import DataSpec
 from brainreel.train.film_prediction import Asked, FilmPredictor
 from brainreel.train.optim import OptimConfig
+from brainreel.train.picture_reconstruction import DrawAsked, Reconstructor
 from brainreel.train.predictions import AnyPrediction
 from brainreel.train.trainer import TrainerConfig
 
@@ -114,6 +115,18 @@ class TaskConfig(Config):
         raise DataError(
             f"task '{self.name}' cannot predict a new film. Give a run of task film_vae or "
             "supervised."
+        )
+
+    def reconstructor(self, job: Job, state: State, asked: DrawAsked) -> Reconstructor:
+        """Return what gives pictures of a person's brains that nobody tested on.
+
+        Raises
+        ------
+        BrainreelError
+            If the task cannot, or what is asked of it is not there.
+        """
+        raise DataError(
+            f"task '{self.name}' reconstructs no pictures. Give a run of task pictures or denoise."
         )
 
     @abstractmethod
