@@ -13,8 +13,8 @@ products of matrices.
 
 `sampling`: the test pictures of a fitted run of task `denoise`, one sample of each brain, drawn by
 PLMS with 250 steps as published, and from the same noise by others with few: time, how near the
-pictures are to those of PLMS (SSIM), and to what was seen (SSIM, pixel correlation, n-way class
-score by EfficientNet-Lite0 where it is installed).
+pictures are to those of PLMS (SSIM), and to what was seen (SSIM, pixel correlation, 50-way class
+score by EfficientNet-Lite0).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ import torch
 from plain_sc_mbm import PlainSCMBM
 
 from brainreel.metrics.images import pixel_correlation, ssim
+from brainreel.metrics.ranking import n_way_classification
+from brainreel.models.picture_layers import PictureNetwork
 from brainreel.models.sampling import SamplingOptions
 from brainreel.models.sc_mbm import SCMBM, SCMBMConfig
 from brainreel.shapes import DataSpec
@@ -38,6 +40,7 @@ from brainreel.train.denoise import DenoiseConfig
 from brainreel.train.drawing import DrawOptions
 from brainreel.train.fit import load_fitted
 from brainreel.train.masked_losses import removed_error
+from brainreel.train.score_networks import load_classifier
 
 N_VOXELS, BATCH = 4096, 8
 SIZES = {
@@ -145,6 +148,13 @@ def measure_card(batch: int = 100) -> None:
         print(f"{way} | {batch / spent:.0f} | {share:.2f} | {memory:.1f}")
 
 
+def class_score(network: PictureNetwork, found: np.ndarray, true: np.ndarray) -> float:
+    """Return the 50-way top-1 score of pictures, as the classifier sees them."""
+    given, seen = (network.look(torch.from_numpy(part), ())[0].cpu() for part in (found, true))
+    labels = seen.argmax(dim=1).numpy()
+    return n_way_classification(given.softmax(dim=1).numpy(), labels, 50).accuracy
+
+
 SAMPLERS = (("plms", 250), ("plms", 50), ("ddim", 50), ("dpm++", 20), ("dpm++", 10), ("unipc", 10))
 
 
@@ -161,7 +171,11 @@ def measure_sampling(run: Path, n_pictures: int) -> None:
     true = np.asarray(drawn.data.rows(rows).pairs.pictures[:])
     reference: np.ndarray | None = None
     print(f"{len(rows)} pictures of {true.shape[1:]}")
-    print("sampler | steps | s | SSIM to PLMS 250 | SSIM to the truth | pixel r to the truth")
+    network = load_classifier("efficientnet_lite0")
+    print(
+        "sampler | steps | s | SSIM to PLMS 250 | SSIM to the truth | pixel r to the truth | "
+        "50-way class score"
+    )
     for sampler, steps in SAMPLERS:
         own = SamplingOptions(sampler=sampler, steps=steps).to_dict()
         options = DrawOptions.parse({**own, "samples": 1, "rows": 64})
@@ -171,7 +185,8 @@ def measure_sampling(run: Path, n_pictures: int) -> None:
         reference = found if reference is None else reference
         near, right = ssim(found, reference).mean(), ssim(found, true).mean()
         r = np.nanmean(pixel_correlation(found, true))
-        print(f"{sampler} | {steps} | {spent:.1f} | {near:.3f} | {right:.3f} | {r:.3f}", flush=True)
+        told = [f"{value:.3f}" for value in (near, right, r, class_score(network, found, true))]
+        print(f"{sampler} | {steps} | {spent:.1f} | {' | '.join(told)}", flush=True)
 
 
 def main() -> None:
