@@ -152,7 +152,8 @@ def class_score(network: PictureNetwork, found: np.ndarray, true: np.ndarray) ->
     """Return the 50-way top-1 score of pictures, as the classifier sees them."""
     given, seen = (network.look(torch.from_numpy(part), ())[0].cpu() for part in (found, true))
     labels = seen.argmax(dim=1).numpy()
-    return n_way_classification(given.softmax(dim=1).numpy(), labels, 50).accuracy
+    scores = given.softmax(dim=1).numpy()
+    return float(n_way_classification(scores, labels, 50).mean())
 
 
 SAMPLERS = (("plms", 250), ("plms", 50), ("ddim", 50), ("dpm++", 20), ("dpm++", 10), ("unipc", 10))
