@@ -11,6 +11,7 @@ from brainreel.data.loading import MixedBatches, ResumableBatches, ResumableLoad
 from brainreel.data.picture_rows import Pairs, PictureRows, collate_pictures
 from brainreel.data.resumable_module import ResumableModule
 from brainreel.data.samples import Fold, Trials
+from brainreel.data.stored_pictures import StoredPictures
 from brainreel.data.voxel_rows import ScoredVoxels
 from brainreel.errors import DataError
 from brainreel.fmri.normalize import Moments
@@ -80,7 +81,9 @@ class PictureModule(ResumableModule):
         assert self.trials.pictures is not None
         chosen = np.array(trials, dtype=np.int64)
         guesses = None if self.guesses is None else self.guesses[chosen]
-        pictures = self.trials.pictures[chosen]
+        shown = self.trials.pictures
+        # Bytes stay bytes until a batch needs them: pictures of 256 pixels as numbers are gigabytes.
+        pictures = shown.take(chosen) if isinstance(shown, StoredPictures) else shown[chosen]
         pairs = Pairs(self.scored.blocks((), trials), pictures, guesses)
         return PictureRows(pairs, more, self.length, self.padding)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ Float32 = NDArray[np.float32]
 
 # Two pictures that correlate more are one picture, sharpened, resized or saved again.
 _SAME = 0.99
+_AT_ONCE = 512
 
 
 class PictureBatch(NamedTuple):
@@ -137,16 +138,23 @@ def check_not_shown(more: Float32, trials: Trials, where: str) -> None:
             f"{where}: pictures of {more.shape[1:]}, and those that were seen have "
             f"{tuple(trials.pictures.shape[1:])}. Give both one size."
         )
-    shown = _directions(np.asarray(trials.pictures[:]))
-    for start in range(0, len(more), 4096):
-        alike = _directions(more[start : start + 4096]) @ shown.T
-        found = np.argwhere(alike > _SAME)
-        if len(found):
-            row, trial = found[0]
-            raise LeakError(
-                f"{where}: picture {start + row} is the one that was seen in trial {trial} (they "
-                f"correlate by {alike[row, trial]:.3f}). Leave out whatever was seen."
-            )
+    for first, one in _parts(more):
+        for trial, other in _parts(trials.pictures):
+            alike = one @ other.T
+            found = np.argwhere(alike > _SAME)
+            if len(found):
+                row, column = found[0]
+                raise LeakError(
+                    f"{where}: picture {first + row} is the one that was seen in trial "
+                    f"{trial + column} (they correlate by {alike[row, column]:.3f}). Leave out "
+                    "whatever was seen."
+                )
+
+
+def _parts(pictures: Float32 | StoredPictures) -> Iterator[tuple[int, Float32]]:
+    """Yield the first number and the directions of some hundred pictures at a time."""
+    for first in range(0, len(pictures), _AT_ONCE):
+        yield first, _directions(np.asarray(pictures[first : first + _AT_ONCE]))
 
 
 def _directions(pictures: Float32) -> Float32:
