@@ -14,6 +14,7 @@ from brainreel.data.more_pictures import read_more_pictures
 from brainreel.data.picture_module import PictureModule
 from brainreel.data.picture_rows import check_not_shown
 from brainreel.data.samples import Fold, Trials
+from brainreel.data.stored_pictures import StoredPictures, mean_picture
 from brainreel.errors import DataError, LeakError
 
 
@@ -82,6 +83,14 @@ def test_pictures_that_were_seen_are_refused_however_they_were_saved() -> None:
         check_not_shown(fresh, data, "more.npz")
     with pytest.raises(DataError, match=r"pictures of \(1, 4, 5\).*Give both one size"):
         check_not_shown(np.zeros((2, 1, 4, 5), np.float32), data, "more.npz")
+
+
+def test_the_mean_of_many_pictures_is_that_of_all_at_once() -> None:
+    stored = np.random.default_rng(0).integers(0, 256, size=(40, 3, 2, 2), dtype=np.uint8)
+    number = np.random.default_rng(1).integers(0, 40, size=700)
+    rows = np.arange(3, 690)
+    found = mean_picture(StoredPictures(stored, number), rows)
+    np.testing.assert_allclose(found, stored[number[rows]].mean(axis=0) / 255, atol=1e-6)
 
 
 def test_further_pictures_come_from_arrays_and_folders(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class PictureModule(ResumableModule):
         chosen = np.array(trials, dtype=np.int64)
         guesses = None if self.guesses is None else self.guesses[chosen]
         shown = self.trials.pictures
-        # Bytes stay bytes until a batch needs them: pictures of 256 pixels as numbers are gigabytes.
+        # Bytes stay bytes until a batch needs them: all pictures as numbers can be gigabytes.
         pictures = shown.take(chosen) if isinstance(shown, StoredPictures) else shown[chosen]
         pairs = Pairs(self.scored.blocks((), trials), pictures, guesses)
         return PictureRows(pairs, more, self.length, self.padding)

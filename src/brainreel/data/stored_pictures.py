@@ -13,6 +13,8 @@ from brainreel.errors import DataError
 from brainreel.shapes import check_shape
 from brainreel.stimulus.pictures import crop_to_aspect, resize_pictures
 
+_AT_ONCE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class StoredPictures:
@@ -72,6 +74,17 @@ def kept_once(pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return each of (B, C, H, W) pictures once, (N, C, H, W), and (B,) its place there."""
     number = number_equal(pictures)
     return pictures[np.unique(number, return_index=True)[1]], number
+
+
+def mean_picture(
+    pictures: NDArray[np.float32] | StoredPictures, rows: Sequence[int] | NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Return the (C, H, W) mean of some trials' pictures, a few at a time."""
+    chosen = np.asarray(rows, dtype=np.int64)
+    total = np.zeros(pictures.shape[1:])
+    for first in range(0, len(chosen), _AT_ONCE):
+        total += np.asarray(pictures[chosen[first : first + _AT_ONCE]]).sum(axis=0, dtype=float)
+    return (total / len(chosen)).astype(np.float32)
 
 
 def squared(pictures: NDArray[Any], size: int | None) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.picture_module import PictureModule
+from brainreel.data.stored_pictures import mean_picture
 from brainreel.models.brain_diffusion import BrainDiffusion
 from brainreel.train.drawing import DrawOptions, chosen, draw_pictures, seeds_of
 from brainreel.train.picture_controls import brains_of_class, other_brains
@@ -87,7 +88,7 @@ class Drawn:
             true=trials.pictures[rows],
             labels=labels.astype(np.int64),
             trials=rows,
-            baseline=trials.pictures[seen].mean(axis=0, dtype=np.float32),
+            baseline=mean_picture(trials.pictures, seen),
             samples=samples,
             rule=self.options.rule,
         )

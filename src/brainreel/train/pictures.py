@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Fold, Trials
-from brainreel.data.stored_pictures import StoredPictures
+from brainreel.data.stored_pictures import StoredPictures, mean_picture
 from brainreel.data.voxel_rows import ScoredVoxels
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
@@ -113,7 +113,7 @@ def predict_pictures(
         true=pictures[rows],
         labels=(unlabelled if trials.labels is None else trials.labels)[rows],
         trials=rows,
-        baseline=pictures[np.array(fold.train_trials)].mean(axis=0, dtype=np.float32),
+        baseline=mean_picture(pictures, fold.train_trials),
     )
 
 
