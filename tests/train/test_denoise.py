@@ -223,6 +223,8 @@ def test_what_cannot_be_drawn_from_is_told(tmp_path: Path) -> None:
     own = job(tmp_path, data=replace(data, labels=None))
     state = task().fit(own)
     assert task().predict_control(own, state, "class_alone") == []
+    with pytest.raises(ConfigError, match=r"task.average needs whole weights.*fsdp shards them"):
+        task(average=0.9).fit(job(tmp_path / "fsdp", trainer={"strategy": "fsdp"}))
     with pytest.raises(DataError, match="no control 'film_noise'"):
         task().predict_control(own, state, "film_noise")
 

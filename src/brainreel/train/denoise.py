@@ -98,7 +98,7 @@ class DenoiseConfig(TaskConfig):
         """Train on the fold's training pairs; stop or choose by its validation part."""
         data = self.data(job)
         network = built(job, data)
-        self._check(network)
+        self._check(job, network)
         begun = begin_diffusion(network, job, self.start_from, self.encoder_from)
         state: State = {}
         if network.first_guess:
@@ -110,7 +110,12 @@ class DenoiseConfig(TaskConfig):
         state |= {NETWORK + name: value.numpy() for name, value in weights.items()}
         return state | moments_state(data.moments)
 
-    def _check(self, network: BrainDiffusion) -> None:
+    def _check(self, job: Job, network: BrainDiffusion) -> None:
+        if self.average is not None and job.trainer.strategy == "fsdp":
+            raise ConfigError(
+                "task.average needs whole weights, and trainer.strategy=fsdp shards them. Set "
+                "trainer.strategy=ddp, or task.average=none."
+            )
         needs = [name for name in ("withheld", "more_pictures") if getattr(self, name)]
         if needs and network.null_context is None:
             raise ConfigError(
