@@ -205,7 +205,7 @@ class _Work:
             entry["samples"] = [f"{SAMPLES}/{name}_{s + 1:02}.png" for s in range(len(samples))]
             for path, sample in zip(entry["samples"], samples, strict=True):
                 save_picture(root / path, sample)
-            pictures += samples
+            pictures.extend(samples)
         if self.seen is not None:
             true = self.seen.pictures[place]
             entry |= _scores(chosen, true)
