@@ -64,10 +64,26 @@ def _texted(info: FieldInfo | None, value: Any) -> Any:
     return str(value) if value not in known and str(value) in known else value
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values alone, and no key twice in one mapping, of which YAML keeps the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    told = f"'{key.value}' stands there twice"
+                    raise yaml.MarkedYAMLError(problem=told, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping, or say what is wrong with the file."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_Loader)  # as safe_load
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}).") from problem
     except yaml.MarkedYAMLError as problem:

@@ -27,7 +27,16 @@ from brainreel.train.catalog import AnyTask
 from brainreel.train.optim import OptimConfig
 from brainreel.train.picture_reconstruction import ReconstructConfig
 from brainreel.train.picture_scoring import NetworkLayers
-from brainreel.train.recipe import RunConfig, ScoringConfig, StageConfig, read_recipe, recipe_names
+from brainreel.train.recipe import (
+    RunConfig,
+    ScoringConfig,
+    StageConfig,
+    read_recipe,
+    read_sweep_file,
+    recipe_names,
+    sweep_names,
+)
+from brainreel.train.sweep import SweepConfig, VariantConfig
 from brainreel.train.trainer import TrainerConfig
 
 
@@ -57,6 +66,8 @@ _PARTS: dict[str, tuple[type[BaseModel], str]] = {
     "trainer": (TrainerConfig, "trainer."),
     "scoring": (ScoringConfig, "scoring."),
     "stage": (StageConfig, "stages.0."),
+    "sweep": (SweepConfig, ""),
+    "variant": (VariantConfig, "variants.NAME."),
     "network-layers": (NetworkLayers, "scoring.pictures.features.0."),
     "prepare": (PrepareConfig, ""),
     "reconstruct": (ReconstructConfig, ""),
@@ -71,7 +82,7 @@ _WIDEST = 100  # longer lines are hard to read
 
 
 def describe(name: str | None) -> None:
-    """List everything, or print every option of one thing."""
+    """List everything, or print every option of one thing, or a recipe or sweep."""
     known = things()
     if name is None:
         _print_everything()
@@ -80,11 +91,13 @@ def describe(name: str | None) -> None:
         others = [f"{kind}{name}" for kind in (_TASK, _RECIPE) if f"{kind}{name}" in _named(known)]
         if others:
             console.print(f"\nOf the same name: brainreel describe {' | '.join(others)}")
+    elif name in sweep_names():
+        console.print(to_yaml(read_sweep_file(name)), end="", markup=False, soft_wrap=True)
     elif name in _named(known):
         recipe = read_recipe(name.removeprefix(_RECIPE))
         console.print(to_yaml(recipe), end="", markup=False, soft_wrap=True)
     else:
-        near = did_you_mean(name, _named(known))
+        near = did_you_mean(name, [*_named(known), *sweep_names()])
         raise ConfigError(f"nothing is called '{name}'.{near}")
 
 
@@ -192,6 +205,9 @@ def _print_everything() -> None:
     table.add_row("recipes", "")
     for name in recipe_names():
         table.add_row(f"  {name}", str(read_recipe(name).get("title", "")))
+    table.add_row("sweeps", "")
+    for name in sweep_names():
+        table.add_row(f"  {name}", str(read_sweep_file(name).get("title", "")))
     console.print(table, width=min(console.width, _WIDEST))
     console.print("\nEvery option of one, or a whole recipe: brainreel describe NAME")
 

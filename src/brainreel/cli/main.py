@@ -12,6 +12,7 @@ from brainreel import __version__
 from brainreel.cli.arguments import Out, Overrides, RecipeName, RunFolder, load
 from brainreel.cli.guard import guarded
 from brainreel.cli.reconstruct_command import reconstruct
+from brainreel.cli.sweep_command import sweep
 
 app = typer.Typer(
     help="The two-way map between what people watch and hear and their fMRI.",
@@ -283,6 +284,7 @@ def predict(
     )
 
 
+app.command()(sweep)
 app.command()(reconstruct)
 
 

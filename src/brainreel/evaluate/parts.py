@@ -40,6 +40,8 @@ class Measured:
         The right value, where neither more nor less is better; else NaN.
     spread
         Deviation of the score over the samples that were drawn of each brain; else NaN.
+    pieces
+        (n,) what each test item adds: the score is their mean; empty where it is no mean.
     """
 
     value: float
@@ -51,6 +53,7 @@ class Measured:
     bounds: tuple[float, float] = (-np.inf, np.inf)
     target: float = float("nan")
     spread: float = float("nan")
+    pieces: Float64 = field(default_factory=lambda: _NONE)
 
 
 def mean_over_people(people: Sequence[Measured]) -> Measured:

@@ -22,7 +22,9 @@ from brainreel.evaluate.picture_grades import (
     pair_scores,
 )
 from brainreel.evaluate.picture_looks import Judges, Look, judges_of
+from brainreel.evaluate.pieces import pieces_file, pieces_table
 from brainreel.evaluate.scorecard import Scorecard
+from brainreel.files import write_text
 from brainreel.metrics.images import frechet_distance
 from brainreel.train.fit import FittedRun
 from brainreel.train.predictions import AnyPrediction, PicturePrediction
@@ -40,6 +42,7 @@ def score_trials(
     known, cards = {}, []
     for (split, prefix), people in _tests(run, predictions).items():
         known[split] = _scored(people, config, judges)
+        write_text(home / pieces_file(split), pieces_table(people, known[split]))
         card = _card(known[split], config, prefix)
         stamp = {**_samples(people), **judges.stamp()}
         cards.append(replace(card, protocol={"pictures": stamp} if stamp else {}))
@@ -140,6 +143,7 @@ def _measured(
         lower_is_better=score.lower_is_better,
         bounds=score.bounds,
         spread=score.spread,
+        pieces=pieces,
     )
 
 

@@ -1,4 +1,4 @@
-"""The pool that prepares runs side by side: any joblib backend, a Dask cluster among them."""
+"""The pool that works on runs side by side: any joblib backend, a Dask cluster among them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def workers(n_jobs: int | None, backend: str | None) -> Iterator[joblib.Parallel
         If `n_jobs` is 0, or joblib does not know the backend.
     """
     if n_jobs == 0:
-        raise ConfigError("prepare: n_jobs cannot be 0. Give 1 or more, or -1 for all cores.")
+        raise ConfigError("n_jobs cannot be 0. Give 1 or more, or -1 for all cores.")
     with ExitStack() as stack:
         try:
             if backend == "dask":
@@ -40,7 +40,7 @@ def workers(n_jobs: int | None, backend: str | None) -> Iterator[joblib.Parallel
                 return_as="list" if backend == "multiprocessing" else "generator_unordered",
             )
         except ValueError as problem:
-            raise ConfigError(f"prepare: joblib has no backend '{backend}' ({problem}).") from None
+            raise ConfigError(f"joblib has no backend '{backend}' ({problem}).") from None
         yield pool
 
 

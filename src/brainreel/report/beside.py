@@ -58,6 +58,7 @@ class Comparison:
     columns: tuple[str, ...]
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
+    legend: str = "What stands beside"
 
     @property
     def meanings(self) -> tuple[tuple[str, str], ...]:

@@ -46,7 +46,14 @@ class Section:
     sources: tuple[tuple[str, str], ...]
 
 
-def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -> Path:
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    title: str | None = None,
+    about: str = "",
+    table: Comparison | None = None,
+) -> Path:
     """Write one self-contained HTML page about one or several evaluated runs.
 
     Parameters
@@ -57,6 +64,10 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -
         The page; for a folder, `report.html` in it.
     title
         Head of the page; by default the title of a single run, or a general one.
+    about
+        What is asked of several runs, in some sentences.
+    table
+        That of a sweep, whose runs these are; by default runs stand beside each other.
 
     Returns
     -------
@@ -84,7 +95,9 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str | None = None) -
     page = environment.get_template("report.html.j2").render(
         title=title or fallback,
         sections=sections,
-        comparison=make_comparison(named_cards(records)),
+        about=about,
+        comparison=table or make_comparison(named_cards(records)),
+        swept=table is not None,
         css=Markup(_css()),
         script=Markup(_read("viewer.js")),
         version=_version(records),

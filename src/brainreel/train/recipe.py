@@ -18,6 +18,8 @@ from brainreel.train.optim import OptimConfig
 from brainreel.train.picture_scoring import PictureScoringConfig
 from brainreel.train.trainer import TrainerConfig
 
+# Where shipped files lie in the package.
+_RECIPES, _SWEEPS = "recipes", "recipes/sweeps"
 Beside = Literal["mean_volume", "other_people"]
 
 
@@ -133,9 +135,18 @@ class RunConfig(Config):
 
 def recipe_names() -> list[str]:
     """Return the names of the shipped recipes."""
+    return _shipped(_RECIPES)
+
+
+def sweep_names() -> list[str]:
+    """Return the names of the shipped sweeps."""
+    return _shipped(_SWEEPS)
+
+
+def _shipped(folder: str) -> list[str]:
     return sorted(
         item.name.removesuffix(".yaml")
-        for item in files("brainreel").joinpath("recipes").iterdir()
+        for item in files("brainreel").joinpath(folder).iterdir()
         if item.name.endswith(".yaml")
     )
 
@@ -148,11 +159,27 @@ def read_recipe(name: str) -> dict[str, Any]:
     ConfigError
         If there is neither; the near name is suggested.
     """
+    if name in sweep_names() and name not in recipe_names():
+        raise ConfigError(f"'{name}' is a sweep. Run it by: brainreel sweep {name} --out DIR")
+    return _read(name, _RECIPES, "recipe")
+
+
+def read_sweep_file(name: str) -> dict[str, Any]:
+    """Read a shipped sweep by name, or a YAML file by path; as `read_recipe`."""
+    if name in recipe_names() and name not in sweep_names():
+        raise ConfigError(
+            f"'{name}' is a recipe. A sweep is a YAML file with base: {name} and variants or seeds."
+        )
+    return _read(name, _SWEEPS, "sweep")
+
+
+def _read(name: str, folder: str, kind: str) -> dict[str, Any]:
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name))
-    if name not in recipe_names():
-        raise ConfigError(f"'{name}' is no shipped recipe.{did_you_mean(name, recipe_names())}")
-    return read_yaml(Path(str(files("brainreel").joinpath("recipes", f"{name}.yaml"))))
+    known = _shipped(folder)
+    if name not in known:
+        raise ConfigError(f"'{name}' is no shipped {kind}.{did_you_mean(name, known)}")
+    return read_yaml(Path(str(files("brainreel").joinpath(folder, f"{name}.yaml"))))
 
 
 def resolve(name: str, overrides: Sequence[str] = ()) -> RunConfig:
