@@ -16,7 +16,8 @@ from brainreel.cli.guard import guarded
 from brainreel.errors import DataError
 
 COMMANDS = (
-    "quickstart", "simulate", "prepare", "run", "fit", "evaluate", "report", "predict", "describe",
+    "quickstart", "simulate", "prepare", "run", "fit", "evaluate", "report", "predict",
+    "reconstruct", "describe",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from brainreel.data.series import GROUP
 from brainreel.evaluate.scorecard import Interval, Scorecard
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
 
 
 def say(text: str) -> None:

@@ -43,7 +43,7 @@ def guarded(call: Callable[[], Any]) -> int:
 
 def _told(sentence: str) -> int:
     """Print an error; whole on one line for a log, broken between words for a reader."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     text = f"brainreel: {sentence}"
     if console.is_terminal:
         text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)

@@ -46,7 +46,7 @@ def reconstruct(
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=dry_run,
+        disable=dry_run or not console.is_terminal,
     ) as bar:
         task = bar.add_task("reconstruct", total=None)
         found = reconstruct_pictures(
