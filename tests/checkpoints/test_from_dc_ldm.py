@@ -45,7 +45,7 @@ N_LEVELS, N_BLOCKS = 2, 1
 
 def ours(**changes: Any) -> BrainDiffusion:
     torch.manual_seed(0)
-    content = {**TINY, "first_stage": {**VQ, "attention": (2,)}, **changes}
+    content = {**TINY, "first_stage": {**VQ, "attention": (2,), "scale": 1}, **changes}
     spec = DataSpec(("all",), (12,), picture_shape=(3, 8, 8))
     model = BrainDiffusionConfig.parse(content).build(spec)
     for parameter in model.parameters():

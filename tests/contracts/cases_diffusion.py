@@ -5,6 +5,8 @@ from dataclasses import replace
 import torch
 
 from brainreel.models.brain_diffusion import BrainDiffusionConfig
+from brainreel.models.first_stage import Coded
+from brainreel.models.picture_autoencoder import PictureAutoencoderConfig
 from brainreel.shapes import DataSpec
 
 from .cases import Case, Inputs, noise
@@ -64,9 +66,30 @@ def guess_case() -> Case:
     return replace(told, spec=spec, inputs=guessed, out=(3, 12, 4, 4))
 
 
+def stage_case(name: str) -> Case:
+    sizes = {**{k: v for k, v in VQ.items() if k != "codes"}, "name": name}
+    sizes |= {"codes": 2} if name == "vq" else {}
+
+    def joined(out: Coded) -> torch.Tensor:
+        return torch.cat([out.pictures.flatten(1), out.cost[:, None]], dim=1)
+
+    return Case(
+        config=PictureAutoencoderConfig.parse({"first_stage": sizes}),
+        spec=DataSpec(picture_shape=(1, 4, 4)),
+        inputs=lambda: {"pictures": noise(3, 1, 4, 4)},
+        row=one,
+        out=(3, 17),
+        wrong=lambda given: {"pictures": torch.cat([given["pictures"]] * 2, dim=3)},
+        axis="pictures has 8 along axis W",
+        joined=joined,
+    )
+
+
 # Not with a pooled brain: attention to a single token has no gradient for its queries.
 CASES = {
     "latent_diffusion": diffusion_case(),
     "latent_diffusion_published": diffusion_case(trained="conditions"),
     "latent_diffusion_guess": guess_case(),
+    "first_stage_vq": stage_case("vq"),
+    "first_stage_kl": stage_case("kl"),
 }

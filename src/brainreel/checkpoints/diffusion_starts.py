@@ -13,6 +13,7 @@ from brainreel.checkpoints.from_mind_vis_ldm import read_latent_diffusion
 from brainreel.checkpoints.run_network import stored_model
 from brainreel.errors import CheckpointError
 from brainreel.models.brain_diffusion import BrainDiffusionConfig
+from brainreel.models.picture_autoencoder import PictureAutoencoderConfig
 
 # Of a checkpoint without a brain these options are left to the recipe.
 _OF_PICTURES = ("unet", "first_stage")
@@ -65,3 +66,37 @@ def read_diffusion_start(path: Path) -> DiffusionStart:
     parts = {name.partition(".")[0] for name in found.state}
     told = found.options.to_dict()
     return DiffusionStart({n: told[n] for n in _OF_PICTURES if n in parts}, found.state)
+
+
+def read_stage_start(path: Path) -> DiffusionStart:
+    """Read a first stage alone, of whatever holds one.
+
+    Parameters
+    ----------
+    path
+        Run folder of `first_stage` or `latent_diffusion`, or anything that `read_diffusion_start`
+        reads.
+
+    Returns
+    -------
+    DiffusionStart
+        Options of the first stage; its weights, none of a run folder.
+
+    Raises
+    ------
+    CheckpointError
+        If it holds no first stage with weights.
+    """
+    if path.is_dir() and not is_diffusers_folder(path):
+        stored = stored_model(path)
+        if isinstance(stored, PictureAutoencoderConfig):
+            return DiffusionStart(stored.first_stage.to_dict(), {})
+    found = read_diffusion_start(path)
+    options = found.options.get("first_stage", {})
+    if options.get("name") not in ("vq", "kl"):
+        raise CheckpointError(
+            f"{path}: holds no first stage with weights. Give a run of task autoencode, or the "
+            "file of a first stage."
+        )
+    state = {name: value for name, value in found.state.items() if name.startswith("first_stage.")}
+    return DiffusionStart(options, state)

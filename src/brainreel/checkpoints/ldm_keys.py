@@ -143,6 +143,7 @@ def vq_sizes(tensors: Tensors) -> dict[str, Any]:
         "attention": [2**level for level in attended],
         "latent": tensors.size("encoder.conv_out.weight"),
         "codes": tensors.size("quantize.embedding.weight"),
+        "scale": 1.0,
     }
 
 

@@ -11,6 +11,7 @@ from brainreel.models.brain_diffusion import BrainDiffusionConfig
 from brainreel.models.encoding import EncodingConfig
 from brainreel.models.film_vae import FilmVAEConfig
 from brainreel.models.mbt import MBTConfig
+from brainreel.models.picture_autoencoder import PictureAutoencoderConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.pixels import PixelsConfig
 from brainreel.models.ridge import BandedRidgeConfig, RidgeConfig
@@ -36,6 +37,7 @@ AnyModel = Annotated[
     | TFFLabelConfig
     | FilmVAEConfig
     | BrainDiffusionConfig
+    | PictureAutoencoderConfig
     | SCMBMConfig,
     Field(discriminator="name"),
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
@@ -45,8 +47,9 @@ class AutoencoderOptions(Config):
     """Channels of a latent picture."""
     norm_groups: int = Field(32, ge=1)
     """Groups of the group norms; every width must be a multiple of it."""
-    scale: float = Field(1.0, gt=0)
-    """Latents are multiplied by it, to bring their deviation near 1."""
+    scale: float | None = Field(None, gt=0)
+    """Latents are multiplied by it, to bring their deviation near 1. None: one over the deviation
+    of the latents of training pictures, measured and kept with the weights (published VQ-f4: 1)."""
 
     def arguments(self, picture_shape: tuple[int, ...]) -> dict[str, Any]:
         """Return the arguments of diffusers' autoencoders."""
@@ -62,7 +65,7 @@ class AutoencoderOptions(Config):
             "layers_per_block": self.blocks,
             "latent_channels": self.latent,
             "norm_num_groups": self.norm_groups,
-            "scaling_factor": self.scale,
+            "scaling_factor": 1.0 if self.scale is None else self.scale,
         }
 
 
@@ -91,6 +94,27 @@ class KLOptions(AutoencoderOptions):
 FirstStageOptions = Annotated[VQOptions | KLOptions | PixelOptions, Field(discriminator="name")]
 
 
+class Coded(NamedTuple):
+    """Pictures that went through a first stage that learns.
+
+    Attributes
+    ----------
+    pictures
+        (B, C, H, W), near [-1, 1].
+    cost
+        (B,) what the latents cost: their distance from the codes, or from a standard Gaussian.
+    latents
+        (B, c, h, w), not scaled.
+    codes
+        (B, h, w) numbers of the codes, or None without a table.
+    """
+
+    pictures: Tensor
+    cost: Tensor
+    latents: Tensor
+    codes: Tensor | None
+
+
 class FirstStage(nn.Module, ABC):
     """Pictures in [-1, 1] as latents, and back.
 
@@ -99,11 +123,13 @@ class FirstStage(nn.Module, ABC):
     picture_shape, latent_shape
         (C, H, W) of a picture, (c, h, w) of a latent picture.
     scale
-        What latents are multiplied by.
+        What latents are multiplied by; one that is measured is a buffer, kept with the weights.
     """
 
+    scale: Tensor | float
+
     def __init__(
-        self, picture_shape: tuple[int, ...], n_latent: int, factor: int, scale: float
+        self, picture_shape: tuple[int, ...], n_latent: int, factor: int, scale: float | None
     ) -> None:
         super().__init__()
         if len(picture_shape) != 3:
@@ -116,7 +142,10 @@ class FirstStage(nn.Module, ABC):
                 "patch."
             )
         self.latent_shape = (n_latent, height // factor, width // factor)
-        self.scale = scale
+        if scale is None:
+            self.register_buffer("scale", torch.ones(()))
+        else:
+            self.scale = scale
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] to (B, c, h, w), not quantised."""
@@ -129,6 +158,33 @@ class FirstStage(nn.Module, ABC):
         c, h, w = self.latent_shape
         check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
         return self.pictures(latents / self.scale)
+
+    @torch.no_grad()
+    def measure(self, batches: Iterable[Tensor]) -> None:
+        """Set a scale that is measured: 1 / the deviation of all latents of some pictures.
+
+        Parameters
+        ----------
+        batches
+            (B, C, H, W) pictures in [-1, 1].
+
+        Raises
+        ------
+        DataError
+            If the latents do not vary, or are not finite.
+        """
+        sums = torch.zeros(3, dtype=torch.float64)
+        for pictures in batches:
+            found = self.latents(pictures).double().cpu()
+            sums += torch.stack([torch.tensor(found.numel()), found.sum(), found.square().sum()])
+        mean, square = sums[1] / sums[0], sums[2] / sums[0]
+        deviation = (square - mean**2).clamp_min(0).sqrt()
+        if not 1e-6 < float(deviation) < float("inf"):
+            raise DataError(
+                f"latents of the training pictures have a deviation of {float(deviation):g}, by "
+                "which no scale can be set. Train the first stage with a smaller optim.lr."
+            )
+        self.scale = (1 / deviation).float().to(next(self.parameters()).device)
 
     @abstractmethod
     def latents(self, pictures: Tensor) -> Tensor:
@@ -189,6 +245,19 @@ class VQStage(FirstStage):
         pictures, distance = self.network.decode(latents, return_dict=False)
         return pictures, distance
 
+    def coded(self, pictures: Tensor, noise: Tensor | None = None) -> Coded:
+        """Return pictures in [-1, 1] after coding, each with its own distance of `reconstructed`.
+
+        Gradients go past the codes, from the picture to the latent. Noise is for other stages.
+        """
+        latents = self.latents(pictures)
+        numbers = self.network.quantize(latents)[2][2].reshape(len(latents), *latents.shape[2:])
+        nearest = self.network.quantize.embedding(numbers).permute(0, 3, 1, 2)
+        apart = (latents - nearest.detach()).square() + 0.25 * (latents.detach() - nearest).square()
+        passed = latents + (nearest - latents).detach()
+        made = self.network.decode(passed, force_not_quantize=True, return_dict=False)[0]
+        return Coded(made, apart.mean(dim=(1, 2, 3)), latents, numbers)
+
 
 class KLStage(FirstStage):
     """z = mean of q(z | x); x = decoder(z), by diffusers' `AutoencoderKL`."""
@@ -208,3 +277,21 @@ class KLStage(FirstStage):
         """Return the pictures."""
         found: Tensor = self.network.decode(latents, return_dict=False)[0]
         return found
+
+    def coded(self, pictures: Tensor, noise: Tensor | None = None) -> Coded:
+        """Return pictures in [-1, 1] after coding, and KL(q(z | x) || N(0, 1)) of a latent number.
+
+        KL = mean over z of (mean^2 + variance - 1 - log variance) / 2
+
+        Parameters
+        ----------
+        pictures
+            (B, C, H, W).
+        noise
+            (B, c, h, w) standard normal: z = mean + deviation * noise; None for the mean alone.
+        """
+        told = self.network.encode(pictures, return_dict=False)[0]
+        mean, log_variance = told.mean, told.logvar
+        cost = (mean.square() + log_variance.exp() - 1 - log_variance).mean(dim=(1, 2, 3)) / 2
+        drawn = mean if noise is None else mean + (log_variance / 2).exp() * noise
+        return Coded(self.pictures(drawn), cost, mean, None)

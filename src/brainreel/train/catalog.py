@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from brainreel.train.autoencode import AutoencodeConfig
 from brainreel.train.classify import ClassifyConfig
 from brainreel.train.denoise import DenoiseConfig
 from brainreel.train.feature_ridge import FeatureRidgeConfig
@@ -25,6 +26,7 @@ AnyTask = Annotated[
     | FilmVolumesConfig
     | LabelConfig
     | MaskConfig
-    | DenoiseConfig,
+    | DenoiseConfig
+    | AutoencodeConfig,
     Field(discriminator="name"),
 ]

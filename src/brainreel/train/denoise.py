@@ -31,6 +31,7 @@ from brainreel.train.drawing import DrawOptions
 from brainreel.train.drawn import CONTROLS, Drawn
 from brainreel.train.film_network import network_state
 from brainreel.train.first_guess import FirstGuess
+from brainreel.train.first_stage_begin import SCALE, STAGE, measure_scale
 from brainreel.train.kept_moments import kept_moments, moments_state
 from brainreel.train.picture_reconstruction import DrawAsked, Reconstructor
 from brainreel.train.predictions import PicturePrediction
@@ -38,7 +39,7 @@ from brainreel.train.task import Job, State, TaskConfig
 from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
 Float32 = NDArray[np.float32]
-_BEGUN = ("start_from", "encoder_from")
+_BEGUN = ("start_from", "encoder_from", "first_stage_from")
 
 
 class DenoiseConfig(TaskConfig):
@@ -57,13 +58,17 @@ class DenoiseConfig(TaskConfig):
     encoder_from: Path | None = None
     """Run folder of SC-MBM whose encoder the training starts from; its sizes are taken from there.
     """
+    first_stage_from: Path | None = None
+    """First stage alone that pictures are drawn in: a run folder of task autoencode, a folder of
+    diffusers, or a file of latent diffusion or of its first stage; its sizes are taken from there.
+    """
     changes: PictureChanges = PictureChanges()
     """Random changes of training pictures; crops as published."""
     dropped_voxels: float = Field(0.0, ge=0, lt=1)
     """Share of the voxels of a training vector that are set to their mean (MinD-Vis meant 0.2)."""
-    withheld: float = Field(0.0, ge=0, lt=1)
-    """Share of training brains that are withheld, which guidance needs; 0.1 is usual. Needs
-    model.null_context."""
+    withheld: float = Field(0.0, ge=0, le=1)
+    """Share of training brains that are withheld, which guidance needs; 0.1 is usual. 1 learns
+    pictures alone: a diffusion for a later stage to fine-tune. Needs model.null_context."""
     more_pictures: Path | None = None
     """Folder of pictures, or a file of arrays, that nobody saw: they are learned without a brain.
     One that was seen in a trial is refused. Needs model.null_context."""
@@ -88,7 +93,8 @@ class DenoiseConfig(TaskConfig):
 
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights that it starts from."""
-        return settled_diffusion(model, self.start_from, self.encoder_from)
+        begun = (self.start_from, self.encoder_from, self.first_stage_from)
+        return settled_diffusion(model, *begun)
 
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
@@ -99,7 +105,9 @@ class DenoiseConfig(TaskConfig):
         data = self.data(job)
         network = built(job, data)
         self._check(job, network)
-        begun = begin_diffusion(network, job, self.start_from, self.encoder_from)
+        sources = (self.start_from, self.encoder_from, self.first_stage_from)
+        begun = begin_diffusion(network, job, *sources)
+        self._check_stage(job, data, network, begun)
         state: State = {}
         if network.first_guess:
             guess = FirstGuess.fit(self.guess, data.trials, job.fold.train_trials, job.seed)
@@ -122,6 +130,20 @@ class DenoiseConfig(TaskConfig):
                 f"task.{needs[0]} needs a context that stands for no brain. Set "
                 "model.null_context=true."
             )
+
+    def _check_stage(
+        self, job: Job, data: PictureModule, network: BrainDiffusion, begun: Mapping[str, float]
+    ) -> None:
+        """Refuse a first stage that has learned nothing; measure its scale where none is kept."""
+        stage = network.first_stage
+        if list(stage.parameters()) and not any(name.startswith(STAGE) for name in begun):
+            raise ConfigError(
+                "model.first_stage has no weights, and pictures cannot be drawn in one that has "
+                "learned nothing. Give task.start_from or task.first_stage_from, a stage of task "
+                "autoencode before this one, or model.first_stage.name=pixels."
+            )
+        if SCALE in network.state_dict() and SCALE not in begun:
+            measure_scale(stage, data.trials, job.fold.train_trials, self.batch)
 
     def predict(self, job: Job, state: State) -> list[PicturePrediction]:
         """Draw pictures of the test trials, person by person."""

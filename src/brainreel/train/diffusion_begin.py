@@ -23,6 +23,12 @@ from brainreel.models.sc_mbm import SCMBMConfig
 from brainreel.models.voxel_encoder import VoxelEncoderOptions
 from brainreel.train.begin import read_start, take_over
 from brainreel.train.film_network import network_state
+from brainreel.train.first_stage_begin import (
+    check_same_stage,
+    settled_stage,
+    stage_weights,
+    without_stage,
+)
 from brainreel.train.stored_backbone import check_unseen
 from brainreel.train.task import Job
 
@@ -32,7 +38,10 @@ _CONV_IN = "unet.network.conv_in.weight"
 
 
 def settled_diffusion(
-    model: ModelConfig, start_from: Path | None, encoder_from: Path | None
+    model: ModelConfig,
+    start_from: Path | None,
+    encoder_from: Path | None,
+    first_stage_from: Path | None = None,
 ) -> ModelConfig:
     """Return a model with the sizes of the weights that it starts from.
 
@@ -52,15 +61,23 @@ def settled_diffusion(
         own |= _agreed(given, theirs, start_from, "model")
     if encoder_from is not None:
         own["encoder"] |= _encoder_sizes(model.encoder, encoder_from)
+    if first_stage_from is not None:
+        # A model that names none takes what is there.
+        named = model.first_stage if "first_stage" in model.model_fields_set else None
+        own["first_stage"] = settled_stage(named, first_stage_from)
     return BrainDiffusionConfig.parse(own, where="model")
 
 
 def begin_diffusion(
-    network: BrainDiffusion, job: Job, start_from: Path | None, encoder_from: Path | None
+    network: BrainDiffusion,
+    job: Job,
+    start_from: Path | None,
+    encoder_from: Path | None,
+    first_stage_from: Path | None = None,
 ) -> dict[str, float]:
     """Put in the weights to start from; tell them apart by numbers.
 
-    The whole diffusion first, then the encoder, that of the stage before last.
+    The whole diffusion first, then the encoder and the first stage, those of stages before last.
 
     Raises
     ------
@@ -75,17 +92,22 @@ def begin_diffusion(
         if not state:
             check_unseen(start_from, job.data)
             state = read_start(start_from, job.fold.name)[0]
+        if first_stage_from is not None:
+            state = without_stage(state)
         begun |= _put(network, state, str(start_from))
     if encoder_from is not None:
         check_unseen(encoder_from, job.data)
         state, _ = read_start(encoder_from, job.fold.name)
         begun |= _put(network, _encoder(state, str(encoder_from)), str(encoder_from))
+    if first_stage_from is not None:
+        begun |= _put(network, stage_weights(first_stage_from, job), str(first_stage_from))
     if job.start:
         begun |= _put(network, network_state(job.start), "the stage before")
     return begun
 
 
 def _put(network: BrainDiffusion, state: Mapping[str, Tensor], where: str) -> dict[str, float]:
+    check_same_stage(network.first_stage, state, where)
     fitted = _widened(network, fit_positions(network, state))
     return take_over(network, fitted, where=where)
 

@@ -216,15 +216,17 @@ def job_of(
 def _fit_stages(
     stages: Sequence[RunConfig], opened: Sequence[Opened], fold: Fold, folder: Path
 ) -> State:
-    """Fit one fold through all stages, handing the weights on."""
+    """Fit one fold through all stages, each beginning with the latest weights of those before."""
     state: State = {}
+    handed: State = {}
     data = opened[-1]
     for number, own in enumerate(opened):
         if own is not data:
             _check_stage(stages[-1], number + 1, own, data, fold)
     for number, (stage, own) in enumerate(zip(stages, opened, strict=True)):
         place = _place(folder, stages, number)
-        state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, state))
+        state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, handed))
+        handed = handed | state
     return state
 
 

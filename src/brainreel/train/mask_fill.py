@@ -23,6 +23,7 @@ from brainreel.shapes import DataSpec
 from brainreel.train.begin import NETWORK, read_start, take_over
 from brainreel.train.filling import fill, rounds
 from brainreel.train.film_network import network_state
+from brainreel.train.first_stage_begin import without_stage
 from brainreel.train.kept_moments import kept_moments, moments_state
 from brainreel.train.mask_learning import MaskTask, settled_voxels
 from brainreel.train.picture_targets import PictureTargets, ToldPictures, told_pictures
@@ -155,8 +156,9 @@ class MaskConfig(TaskConfig):
 
     def _begin(self, job: Job, network: SCMBM) -> dict[str, float]:
         """Put in the weights of the stage before or of `start_from`; tell them apart by numbers."""
-        if job.start:
-            state, where = network_state(job.start), "the stage before"
+        # A first stage of pictures is for the stages to come.
+        if handed := without_stage(network_state(job.start)):
+            state, where = handed, "the stage before"
         elif self.start_from is not None:
             check_unseen(self.start_from, job.data)
             state, where = read_start(self.start_from, job.fold.name)[0], str(self.start_from)

@@ -95,7 +95,8 @@ class RunConfig(Config):
     scoring: ScoringConfig = ScoringConfig()
     """Protocol of the scores."""
     stages: tuple[StageConfig, ...] = ()
-    """Stages run in order, each starting from the weights of the one before; empty for one."""
+    """Stages run in order, each starting from the weights of those before, the latest of each name;
+    empty for one."""
 
     @model_validator(mode="after")
     def _task_fits(self) -> RunConfig:

@@ -45,7 +45,7 @@ class Job:
     folder
         Where checkpoints and learning curves of this fold go.
     start
-        Weights handed on by the stage before, or empty.
+        Weights handed on by the stages before, the latest of each name, or empty.
     """
 
     data: Opened
