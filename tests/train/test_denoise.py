@@ -214,6 +214,19 @@ def test_pictures_that_nobody_saw_are_learned_without_a_brain(tmp_path: Path) ->
         denoise.fit(job(tmp_path / "c", model={"null_context": True}))
 
 
+def test_pictures_alone_are_learned_for_a_later_stage_to_fine_tune(tmp_path: Path) -> None:
+    null = {"null_context": True}
+    prior = task(withheld=1).fit(job(tmp_path / "a", model=null))
+    still = task(withheld=1).fit(job(tmp_path / "b", model=null, lr=1e-12))
+    moved = {name for name in prior if np.abs(prior[name] - still[name]).max() > 1e-6}
+    parts = {name.removeprefix("network/").partition(".")[0] for name in moved}
+    assert parts == {"unet", "null_context", "time_condition"}
+    fine = task().fit(job(tmp_path / "c", model=null | {"trained": "conditioner"}, start=prior))
+    moved = {name for name in prior if np.abs(fine[name] - prior[name]).max() > 1e-6}
+    parts = {name.removeprefix("network/").partition(".")[0] for name in moved}
+    assert parts == {"conditioner", "encoder"}
+
+
 def test_what_cannot_be_drawn_from_is_told(tmp_path: Path) -> None:
     data = trials()
     with pytest.raises(DataError, match="needs the pictures that were seen"):
