@@ -161,11 +161,7 @@ class DenoiseConfig(TaskConfig):
 
     def protocol(self) -> dict[str, Any]:
         """Say how pictures were drawn."""
-        told: dict[str, Any] = {
-            "drawn": f"{self.sampling.sampler}, {self.sampling.steps} steps",
-            "samples": self.sampling.samples,
-            "rule": self.sampling.rule,
-        }
+        told: dict[str, Any] = {"drawn": f"{self.sampling.sampler}, {self.sampling.steps} steps"}
         if self.sampling.guidance != 1:
             told["guidance"] = self.sampling.guidance
         if self.more_pictures is not None:
