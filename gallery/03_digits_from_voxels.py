@@ -11,7 +11,7 @@ The recording is public but not ours to ship. Give its path, or the folder that 
     python gallery/03_digits_from_voxels.py --data digit69_28x28.mat
     BRAINREEL_DATA=/my/data python gallery/03_digits_from_voxels.py
 
-Without it the script simulates a person who looks at simple shapes, and says so. Either way it
+Without it the script simulates a person who looks at pictures of eight kinds, and says so. Either way it
 writes two figures and takes about 8 seconds.
 """
 
@@ -43,7 +43,7 @@ from brainreel.report.style import (
     place,
     ramp,
 )
-from brainreel.simulate.pictures import answer_pictures, draw_fields, draw_pictures
+from brainreel.simulate.pictures import answer_pictures, draw_pictures, draw_tuning
 from brainreel.train.fit import fit
 from brainreel.train.prediction_files import load_predictions
 from brainreel.train.predictions import PicturePrediction
@@ -58,10 +58,11 @@ OUT.mkdir(parents=True, exist_ok=True)
 NAME = "03_digits"
 
 # %%
-# Real digits, or simulated shapes
-# --------------------------------
+# Real digits, or simulated pictures
+# ----------------------------------
 # The recording: 100 digits, 3092 voxels of V1 to V3 (van Gerven et al. 2010). The stand-in: 120
-# shapes of six kinds seen by 400 voxels, each with a Gaussian receptive field and its own noise.
+# colour pictures of eight kinds seen by 400 voxels, each with its own noise: most have a Gaussian
+# receptive field for light, colour or edges, some answer to what is shown.
 
 
 def real_recording():
@@ -73,10 +74,10 @@ def real_recording():
 
 
 def simulated_recording(path):
-    """Draw shapes and a person who sees them; write voxels, pictures and labels by key."""
+    """Draw pictures and a person who sees them; write voxels, pictures and labels by key."""
     rng = np.random.default_rng(3)
-    pictures, labels = draw_pictures(100, 20, 20, rng)
-    trials = answer_pictures(pictures, draw_fields(400, 20, rng), (0.5, 0.8), rng)
+    pictures, labels = draw_pictures(100, 20, 24, rng)
+    trials = answer_pictures(pictures, labels, draw_tuning(400, 24, rng), (0.5, 0.8), rng)
     np.savez(path, voxels=trials.voxels.astype(np.float32), pictures=pictures, labels=labels)
 
 
@@ -88,9 +89,9 @@ if data is not None:
     WHAT, RECIPE = "handwritten digits, a real recording", "digits69"
     splits = ["data.splits=[{name: given, label: test}]"]
 else:
-    WHAT, RECIPE = "shapes, a simulated person", "pictures_ridge"
+    WHAT, RECIPE = "pictures, a simulated person", "pictures_ridge"
     splits = ["data.splits=[{name: given, label: test, n_train: 100}]"]
-    data = Path(scratch.name) / "shapes.npz"
+    data = Path(scratch.name) / "pictures.npz"
     simulated_recording(data)
 print(f"Data: {WHAT}")
 
@@ -162,7 +163,8 @@ with drawing():
         note(figure, 24, 46 + (i + 0.5) * side, label, colour, bold=True)
         for j in range(min(n, N_SHOWN)):
             axes = place(figure, LEFT + j * side, 46 + i * side, side - 5, side - 5)
-            axes.imshow(pictures[j, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            picture = np.moveaxis(pictures[j], 0, -1)  # one channel is shown as grey
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.axis("off")
     figure.savefig(OUT / f"{NAME}_pictures.png", dpi=144, facecolor=PAPER)
 

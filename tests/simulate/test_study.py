@@ -99,7 +99,9 @@ def test_trials_lie_beside_their_pictures(study: StudyTruth) -> None:
         ).sum()
         assert trials["voxels"].shape == (9, n_seeing)
         assert trials["voxels"].dtype == np.float32
-        assert trials["pictures"].shape == (9, 12, 12)
+        assert trials["pictures"].shape == (9, 3, 12, 12)
+        assert trials["pictures"].dtype == np.uint8
+        assert len(trials["label_names"]) == 8
         assert trials["labels"].shape == (9,)
         assert int(trials["n_train"]) == 6
         assert trials["voxel_indices"].shape == (n_seeing,)

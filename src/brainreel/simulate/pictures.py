@@ -1,8 +1,7 @@
-"""Simple pictures of a few kinds, and voxels with receptive fields that see them."""
+"""Pictures of several kinds, and voxels that see them: light, colour, edges, and what is shown."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,24 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.files import write_aside
+from brainreel.simulate.views import KINDS, paint_view
 
 Float = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
 
-_RING = [(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 17)]
-
-# Strokes of each kind: corners (x right, y down) joined in order, in a square from -1 to 1.
-_STROKES: dict[str, tuple[list[tuple[float, float]], ...]] = {
-    "ring": (_RING,),
-    "cross": ([(-1, 0), (1, 0)], [(0, -1), (0, 1)]),
-    "triangle": ([(0, -1), (0.95, 0.8), (-0.95, 0.8), (0, -1)],),
-    "square": ([(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85), (-0.85, -0.85)],),
-    "bars": ([(-0.6, -1), (-0.6, 1)], [(0.6, -1), (0.6, 1)]),
-    "zigzag": ([(-0.9, -0.9), (0.9, -0.9), (-0.9, 0.9), (0.9, 0.9)],),
+# Red, green and blue in what a channel sees; both colour channels are blind to grey.
+_OPPONENT = {
+    "luminance": (0.299, 0.587, 0.114),
+    "red_green": (1.0, -1.0, 0.0),
+    "blue_yellow": (-0.5, -0.5, 1.0),
 }
 
-KINDS = tuple(_STROKES)
-"""Names of the kinds; a picture's label is its place here."""
+CHANNELS = (*_OPPONENT, "edges", "kind")
+"""What a voxel can answer to: a map of the picture, or what kind of picture it is."""
+
+# Shares of the channels among voxels of no particular region.
+_SHARES = (0.3, 0.12, 0.12, 0.22, 0.24)
+
+# What the regions that see answer to in pictures: that of motion lies where objects are known.
+_REGIONS = {
+    "luminance": ("luminance", "luminance", "red_green", "blue_yellow"),
+    "contrast": ("edges",),
+    "motion": ("kind",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,48 +56,73 @@ class PictureTrials:
     noise_std: Float
 
 
+@dataclass(frozen=True, eq=False)
+class PictureTuning:
+    """What each of V voxels answers to in a picture.
+
+    Attributes
+    ----------
+    channels
+        (V,) names out of `CHANNELS`.
+    fields
+        (V, H * W) receptive fields, for all channels but `kind`.
+    kinds
+        (V, K) answer to each kind of picture, for the channel `kind`.
+    """
+
+    channels: NDArray[np.str_]
+    fields: Float
+    kinds: Float
+
+
 def draw_pictures(
     n_train: int, n_test: int, size: int, rng: np.random.Generator
 ) -> tuple[UInt8, NDArray[np.int64]]:
-    """Draw pictures of strokes, bright on dark: training pictures first, then test pictures.
+    """Draw natural-looking colour pictures: training pictures first, then test pictures.
 
-    Every kind is shown as often as the numbers allow. A picture differs from others of its kind
-    in place, size, tilt and thickness alone: a family of six dimensions.
+    Every kind is shown as often as the numbers allow. Pictures of a kind differ in place, size,
+    shape, colours, texture and light.
 
     Returns
     -------
     pictures
-        (B, size, size) uint8.
+        (B, 3, size, size) uint8.
     labels
         (B,) place of each picture's kind in `KINDS`.
     """
     labels = np.concatenate([rng.permutation(np.arange(n) % len(KINDS)) for n in (n_train, n_test)])
-    pictures = np.stack([_draw(KINDS[label], size, rng) for label in labels])
+    pictures = np.stack([paint_view(KINDS[label], size, rng) for label in labels])
     return pictures, labels.astype(np.int64)
 
 
-def _draw(kind: str, size: int, rng: np.random.Generator) -> UInt8:
-    shift, tilt = rng.uniform(-0.14, 0.14, 2), float(rng.uniform(-0.3, 0.3))
-    scale, thick = rng.uniform(0.5, 0.72, 2), float(rng.uniform(0.11, 0.17))
-    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-    across = (np.arange(size) + 0.5) / size * 2 - 1
-    pixels = np.stack(np.meshgrid(across, across), axis=-1)
-    distance = np.full((size, size), np.inf)
-    for stroke in _STROKES[kind]:
-        corners = (np.array(stroke) * scale) @ turn.T + shift
-        for start, stop in itertools.pairwise(corners):
-            distance = np.minimum(distance, _to_segment(pixels, start, stop))
-    # The edge is as soft as a pixel is wide.
-    bright = np.clip((thick - distance) * size / 2 + 0.5, 0, 1)
-    return np.rint(255 * bright).astype(np.uint8)
+def draw_tuning(
+    n_voxels: int,
+    size: int,
+    rng: np.random.Generator,
+    channels: NDArray[np.str_] | None = None,
+) -> PictureTuning:
+    """Draw what voxels answer to.
+
+    Parameters
+    ----------
+    n_voxels
+        Voxels V.
+    size
+        Pixels along a side of the pictures.
+    rng
+        Draws fields, signs and answers to kinds.
+    channels
+        (V,) names out of `CHANNELS`; None for a mixture of all.
+    """
+    if channels is None:
+        channels = rng.choice(CHANNELS, size=n_voxels, p=_SHARES)
+    fields = draw_fields(n_voxels, size, rng)
+    return PictureTuning(channels, fields, rng.standard_normal((n_voxels, len(KINDS))))
 
 
-def _to_segment(pixels: Float, start: Float, stop: Float) -> Float:
-    """Distance of (H, W, 2) points from a segment: (H, W)."""
-    along = stop - start
-    part = np.clip((pixels - start) @ along / (along @ along), 0, 1)
-    distance: Float = np.linalg.norm(pixels - start - part[..., None] * along, axis=-1)
-    return distance
+def draw_channels(regions: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.str_]:
+    """Draw the channel of each of (V,) voxels from what its region answers to."""
+    return np.array([rng.choice(_REGIONS[region]) for region in regions], dtype=np.str_)
 
 
 def draw_fields(n_voxels: int, size: int, rng: np.random.Generator) -> Float:
@@ -112,38 +142,62 @@ def draw_fields(n_voxels: int, size: int, rng: np.random.Generator) -> Float:
     return signed
 
 
-def answer_pictures(
-    pictures: UInt8, fields: Float, ceiling: tuple[float, float], rng: np.random.Generator
-) -> PictureTrials:
-    """Return the answers of voxels with receptive fields.
+def channel_maps(pictures: UInt8) -> dict[str, Float]:
+    """Return what each channel but `kind` sees of (B, 3, H, W) pictures: (B, H * W) each.
 
-    voxels = z(pictures . fields) + noise_std * w, with noise_std = sqrt(1 / c^2 - 1), c uniform
-    in `ceiling` for each voxel, and w independent normal.
+    Luminance and two opponent colours are weighted sums of red, green and blue; edges are
+    sqrt(gx^2 + gy^2) of luminance, by central differences.
+    """
+    seen = pictures / 255.0
+    maps = {name: np.tensordot(weights, seen, (0, 1)) for name, weights in _OPPONENT.items()}
+    maps["edges"] = np.hypot(*np.gradient(maps["luminance"], axis=(1, 2)))
+    return {name: values.reshape(len(pictures), -1) for name, values in maps.items()}
+
+
+def answer_pictures(
+    pictures: UInt8,
+    labels: NDArray[np.int64],
+    tuning: PictureTuning,
+    ceiling: tuple[float, float],
+    rng: np.random.Generator,
+) -> PictureTrials:
+    """Return the answers of voxels to pictures.
+
+    voxels = z(map of its channel . field) + noise_std * w, or z(answer to the kind) in its place,
+    with noise_std = sqrt(1 / c^2 - 1), c uniform in `ceiling` for each voxel, and w independent
+    normal.
 
     Parameters
     ----------
     pictures
-        (B, H, W) uint8.
-    fields
-        (V, H * W) receptive fields.
+        (B, 3, H, W) uint8.
+    labels
+        (B,) places of their kinds in `KINDS`.
+    tuning
+        What V voxels answer to.
     ceiling
         Lowest and highest correlation of the noise-free with the noisy response.
     rng
         Draws the noise.
     """
-    seen = pictures.reshape(len(pictures), -1) / 255.0 @ fields.T
+    seen = tuning.kinds.T[labels]
+    for name, values in channel_maps(pictures).items():
+        own = tuning.channels == name
+        seen[:, own] = values @ tuning.fields[own].T
     signal = (seen - seen.mean(axis=0)) / np.maximum(seen.std(axis=0), 1e-12)
-    noise_std = np.sqrt(1 / rng.uniform(*ceiling, len(fields)) ** 2 - 1)
+    noise_std = np.sqrt(1 / rng.uniform(*ceiling, len(tuning.fields)) ** 2 - 1)
     voxels = signal + noise_std * rng.standard_normal(signal.shape)
     return PictureTrials(signal, voxels, noise_std)
 
 
 def write_png(path: Path, picture: UInt8) -> None:
-    """Write an (H, W) grey picture as PNG."""
+    """Write an (H, W) grey or (3, H, W) colour picture as PNG."""
+    grey = picture.ndim == 2
+    rows = np.ascontiguousarray(picture if grey else picture.transpose(1, 2, 0))
     encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = picture.shape
-    encoder.pix_fmt, encoder.time_base = "gray", Fraction(1, 25)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray")
+    encoder.height, encoder.width = rows.shape[:2]
+    encoder.pix_fmt, encoder.time_base = "gray" if grey else "rgb24", Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(rows, format=encoder.pix_fmt)
     packets = [*encoder.encode(frame), *encoder.encode(None)]
     with write_aside(path) as aside:
         aside.write_bytes(b"".join(bytes(packet) for packet in packets))

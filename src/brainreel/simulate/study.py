@@ -25,11 +25,12 @@ from brainreel.simulate.bids_files import (
 from brainreel.simulate.brain import REGION_NAMES, Brain, make_brain
 from brainreel.simulate.film import FilmTracks, render_film
 from brainreel.simulate.pictures import (
-    KINDS,
     PictureTrials,
+    PictureTuning,
     answer_pictures,
-    draw_fields,
+    draw_channels,
     draw_pictures,
+    draw_tuning,
     write_png,
 )
 from brainreel.simulate.scan import Scanner, Session, scan, write_arrays
@@ -43,6 +44,7 @@ from brainreel.simulate.subject import (
     scaled,
 )
 from brainreel.simulate.truth import TRUTH_FOLDER, StudyTruth
+from brainreel.simulate.views import KINDS
 from brainreel.timebase import exact
 
 Float = NDArray[np.float64]
@@ -86,12 +88,12 @@ class StudyConfig(Config):
     """Size of the drifts slower than 1/140 Hz, in standard deviations of the noise."""
     motion: float = Field(0.5, ge=0)
     """Size of what head motion adds, in standard deviations of the noise."""
-    n_train_pictures: int = Field(100, ge=0)
+    n_train_pictures: int = Field(240, ge=0)
     """Pictures to learn from."""
-    n_test_pictures: int = Field(20, ge=0)
+    n_test_pictures: int = Field(40, ge=0)
     """Pictures to reconstruct; with none of either the picture task is left out."""
-    picture_size: int = Field(20, ge=8)
-    """Height and width of a picture in pixels."""
+    picture_size: int = Field(32, ge=8)
+    """Height and width of a picture in pixels; a multiple of 8 suits all networks."""
     picture_gap_s: float = Field(3.0, ge=1)
     """Time from picture to picture in seconds."""
     picture_ceiling: tuple[float, float] = (0.5, 0.8)
@@ -245,9 +247,10 @@ def _scan_pictures(
     """Scan a person who sees the pictures, and write their single-trial answers."""
     subject, n_pictures = person.subject, len(pictures)
     seeing = np.flatnonzero(brain.visual)
-    fields = draw_fields(len(seeing), config.picture_size, person.rng)
-    trials = answer_pictures(pictures, fields, config.picture_ceiling, person.rng)
-    _write_trials(root, config, subject.name, trials, pictures, kinds, seeing)
+    channels = draw_channels(brain.regions[seeing], person.rng)
+    tuning = draw_tuning(len(seeing), config.picture_size, person.rng, channels)
+    trials = answer_pictures(pictures, kinds, tuning, config.picture_ceiling, person.rng)
+    _write_trials(root, config, subject.name, trials, tuning, pictures, kinds, seeing)
     last_s = config.film_start_s + n_pictures * config.picture_gap_s
     n_trs = _n_trs(exact(last_s + _TAIL_S), config)
     neural = np.zeros((round(n_pictures * config.picture_gap_s / STEP_S), len(seeing)))
@@ -279,6 +282,7 @@ def _write_trials(
     config: StudyConfig,
     name: str,
     trials: PictureTrials,
+    tuning: PictureTuning,
     pictures: NDArray[np.uint8],
     kinds: NDArray[np.int64],
     seeing: NDArray[np.intp],
@@ -295,5 +299,6 @@ def _write_trials(
     known: dict[str, NDArray[Any]] = {
         "signal": trials.signal.astype(np.float32),
         "noise_std": trials.noise_std,
+        "channels": tuning.channels,
     }
     write_arrays(root / TRUTH_FOLDER / name / f"{name}_task-pictures_trials.npz", known)
