@@ -85,6 +85,12 @@ class DenoiseTask(LearningTask):
         total, count = self._error(changed, draw)
         return self.share_of_loss(total, count, len(pictures))
 
+    def on_train_start(self) -> None:
+        """Bring the average to where the weights are, so that no step has to."""
+        if self.average is not None:
+            own = self.average.average
+            self.average.average = {name: value.to(self.device) for name, value in own.items()}
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, and let the average follow it before any callback looks."""
         super().optimizer_step(*args, **kwargs)
@@ -131,15 +137,19 @@ class DenoiseTask(LearningTask):
     def _error(self, batch: PictureBatch, draw: torch.Generator) -> SumAndCount:
         """Return the sum of squared errors of what is found in noised latents, and its count."""
         latents = self.model.encode(batch.pictures)
-        noise = torch.randn(latents.shape, generator=draw).to(latents)
-        steps = torch.randint(self.model.noise.steps, (len(latents),), generator=draw)
-        times = steps.to(latents.device)
+        noise, times = self.noise(latents, draw)
         mixed, target = self.model.noised(latents, noise, times)
         kept = None if self.model.null_context is None else batch.paired
         guesses = batch.guesses if self.model.first_guess else None
         found = self.model(batch.voxels, mixed, times, kept, guesses)
         error = (found.float() - target.float()).square().mean(dim=(1, 2, 3))
         return (error * batch.counted).sum(), batch.counted.sum()
+
+    def noise(self, latents: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return noise for some latents, and the time step of each."""
+        noise = torch.randn(latents.shape, generator=draw).to(latents)
+        times = torch.randint(self.model.noise.steps, (len(latents),), generator=draw)
+        return noise, times.to(latents.device)
 
     def _generator(self, *place: int) -> torch.Generator:
         return torch.Generator().manual_seed(mixed_seed(self.seed, *place, self.global_rank))
