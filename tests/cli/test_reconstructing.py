@@ -12,12 +12,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from brainreel.simulate.pictures import write_png
 from tests.train.picture_run import N_TEST, N_TRAIN, SIDE, fitted_run, write_trials
 
 from .breaking import cut, tree
 
+STORY = "reconstructions.json"
 Command = Callable[..., Any]
 TEST_ROWS = f"{N_TRAIN}:{N_TRAIN + N_TEST}"
 
@@ -70,7 +72,7 @@ def test_pictures_samples_sheet_and_manifest(brainreel, kept_ldm, kept_trials, t
     expected = [f"{name}.png" for name in names] + ["contact_sheet.png", "reconstructions.json"]
     expected += [f"samples/{name}_{s:02}.png" for name in names for s in (1, 2)]
     assert tree(out) == sorted(expected)
-    facts = json.loads((out / "reconstructions.json").read_text())
+    facts = json.loads((out / STORY).read_text())
     assert (facts["run"], facts["fold"]) == (str(kept_ldm.resolve()), "given")
     assert (facts["model"], facts["task"]) == ("latent_diffusion", "denoise")
     assert (facts["seed"], facts["sampling"]["steps"], facts["subject"]) == (7, 2, "sub-01")
@@ -93,6 +95,23 @@ def test_images_go_through_the_mask_that_prepare_wrote(brainreel, kept_ridge, tm
     assert "4 pictures of sub-01" in told
     assert f"those in {folder}, in the order of their names" in told
     assert len(tree(out)) == 6
+    (tmp_path / "new_betas.tsv").write_text("stim_file\nstimuli/3.png\n0.png\n3.png\n1.png\n")
+    asked = ("reconstruct", kept_ridge, "--fmri", image, "--pictures", folder, "--rows", "1:3")
+    told = brainreel(*asked, "--out", tmp_path / "tabled").output
+    assert f"those in {folder} that the table beside names" in told
+    (scored,) = {
+        one["pixel_correlation"]
+        for one in json.loads((tmp_path / "tabled" / STORY).read_text())["reconstructions"]
+        if one["row"] == 1
+    }
+    drawn = np.rint(imread(out / "0002.png")[..., 0] * 255)
+    first = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    assert scored == pytest.approx(np.corrcoef(drawn.ravel(), first.ravel())[0, 1])
+    (tmp_path / "new_betas.tsv").write_text("stim_file\n0.png\n")
+    assert "1 rows, and new_betas.nii.gz has 4 volumes" in (
+        brainreel(*asked, "--out", tmp_path / "no").error
+    )
+    (tmp_path / "new_betas.tsv").unlink()
     (folder / "3.png").unlink()
     asked = ("reconstruct", kept_ridge, "--fmri", image, "--pictures", folder)
     assert "3 pictures, and" in brainreel(*asked, "--out", tmp_path / "no").error
@@ -115,13 +134,13 @@ def test_pictures_that_the_file_names_are_found_in_a_folder(
     told = brainreel(*args, "--pictures", folder, "--out", tmp_path / "out").output
     assert "that the file names" in told
     assert "2 of 2 vectors are training trials of this fit" in told
-    scores = json.loads((tmp_path / "out" / "reconstructions.json").read_text())
+    scores = json.loads((tmp_path / "out" / STORY).read_text())
     drawn = [one["pixel_correlation"] for one in scores["reconstructions"]]
     some = {"pictures": shown[[2, 1]][:, None], "voxels": arrays["voxels"][[0, 3]]}
     np.savez(tmp_path / "known.npz", **some)
     asked = ("reconstruct", kept_ridge, "--fmri", tmp_path / "known.npz")
     assert "'pictures' of known.npz" in brainreel(*asked, "--out", tmp_path / "b").output
-    again = json.loads((tmp_path / "b" / "reconstructions.json").read_text())
+    again = json.loads((tmp_path / "b" / STORY).read_text())
     assert drawn == [one["pixel_correlation"] for one in again["reconstructions"]]
 
 

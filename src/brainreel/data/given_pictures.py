@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from brainreel.data.given_vectors import GivenVectors
 from brainreel.data.labelled_samples import PICTURE_SUFFIXES
-from brainreel.data.readers import array_names, read_array, read_texts
+from brainreel.data.readers import array_names, read_array, read_table, read_texts
 from brainreel.data.stored_pictures import squared
 from brainreel.data.trial_files import TrialFile
 from brainreel.data.trial_pictures import find_pictures, read_pictures
 from brainreel.errors import DataError
+from brainreel.fmri.betas import table_beside
 from brainreel.fmri.vector_images import is_image
 
 UInt8 = NDArray[np.uint8]
 
-_ITEMS, _NAMES = "items", "item_names"
+# What `prepare` calls them, and their column in a table beside betas.
+_ITEMS, _NAMES, _STIMULI = "items", "item_names", "stim_file"
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ def seen_pictures(given: GivenVectors, named: str, layout: PictureLayout) -> See
     given
         The vectors.
     named
-        A key of the same file, or a folder: of pictures that `item_names` of the file names, or
-        else of as many as there are vectors, in the order of their names. Empty: the array that
-        the fit would take, if the file has it. `"none"`: no pictures.
+        A key of the same file, or a folder: of pictures that `item_names` of the file or the table
+        beside betas names, or else of as many as there are vectors, in the order of their names.
+        Empty: the array that the fit would take, if the file has it. `"none"`: no pictures.
     layout
         How pictures stand in the files of the fit.
 
@@ -117,7 +119,8 @@ def _of_key(given: GivenVectors, key: str, layout: PictureLayout) -> SeenPicture
 def _of_folder(given: GivenVectors, folder: Path, layout: PictureLayout) -> SeenPictures:
     channels, height, width = layout.shape
     paths = _named_by_file(given, folder)
-    told = f"those in {folder} that the file names"
+    source = "the table beside" if is_image(given.path) else "the file"
+    told = f"those in {folder} that {source} names"
     if paths is None:
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
         told = f"those in {folder}, in the order of their names"
@@ -131,8 +134,32 @@ def _of_folder(given: GivenVectors, folder: Path, layout: PictureLayout) -> Seen
 
 
 def _named_by_file(given: GivenVectors, folder: Path) -> Sequence[Path] | None:
-    """Return the picture of each vector that `prepare` wrote its name of, or None."""
-    if is_image(given.path) or not {_ITEMS, _NAMES} <= set(array_names(given.path)):
+    """Return the pictures that a table beside betas, or `prepare`, names of each vector, or None.
+
+    Those of other rows than are asked for need not be there.
+    """
+    names = _table_names(given) if is_image(given.path) else _item_names(given)
+    if names is None:
+        return None
+    files = find_pictures(sorted({names[row] for row in given.rows}), [folder])
+    return [files.get(name, folder) for name in names]
+
+
+def _table_names(given: GivenVectors) -> Sequence[str] | None:
+    table = table_beside(given.path)
+    if table is None:
+        return None
+    names: list[str] = read_table(table, (_STIMULI,), text=True)[_STIMULI].tolist()
+    if len(names) != len(given.voxels):
+        raise DataError(
+            f"{table}: {len(names)} rows, and {given.path.name} has {len(given.voxels)} volumes. "
+            "Give a table with one row a volume, in their order."
+        )
+    return names
+
+
+def _item_names(given: GivenVectors) -> Sequence[str] | None:
+    if not {_ITEMS, _NAMES} <= set(array_names(given.path)):
         return None
     names = read_texts(given.path, _NAMES)
     items = read_array(given.path, _ITEMS).ravel()
@@ -141,9 +168,7 @@ def _named_by_file(given: GivenVectors, folder: Path) -> Sequence[Path] | None:
         raise DataError(
             f"{given.path}: '{_ITEMS}' should give a number of '{_NAMES}' for each vector."
         )
-    wanted = {names[items[row]] for row in given.rows}
-    files = find_pictures(sorted(wanted), [folder])
-    return [files.get(names[item], folder) for item in items]
+    return [names[item] for item in items]
 
 
 def _in_bytes(pictures: NDArray[Any]) -> UInt8:

@@ -115,16 +115,25 @@ def _stem(path: Path) -> str:
 
 
 def _table_beside(path: Path) -> Path:
+    found = table_beside(path)
+    if found is None:
+        raise DataError(
+            f"{path}: no table of its trials beside it ({' or '.join(_table_names(path))}). Put "
+            "one there with a row a volume, or give --events."
+        )
+    return found
+
+
+def table_beside(path: Path) -> Path | None:
+    """Return the table of trials beside an image of betas, if there is one."""
+    tables = (path.with_name(name) for name in _table_names(path))
+    return next((table for table in tables if table.is_file()), None)
+
+
+def _table_names(path: Path) -> list[str]:
     stem = _stem(path)
     head, found, tail = stem.rpartition("betas")
-    names = [f"{head}{end}{tail}.tsv" for end in _TABLE_ENDS] if found else [f"{stem}.tsv"]
-    for name in names:
-        if path.with_name(name).is_file():
-            return path.with_name(name)
-    raise DataError(
-        f"{path}: no table of its trials beside it ({' or '.join(names)}). Put one there with a "
-        "row a volume, or give --events."
-    )
+    return [f"{head}{end}{tail}.tsv" for end in _TABLE_ENDS] if found else [f"{stem}.tsv"]
 
 
 def read_betas(
