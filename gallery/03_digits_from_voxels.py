@@ -11,8 +11,8 @@ The recording is public but not ours to ship. Give its path, or the folder that 
     python gallery/03_digits_from_voxels.py --data digit69_28x28.mat
     BRAINREEL_DATA=/my/data python gallery/03_digits_from_voxels.py
 
-Without it the script simulates a person who looks at pictures of eight kinds, and says so. Either way it
-writes two figures and takes about 8 seconds.
+Without it the script simulates a person who looks at pictures of eight kinds, and says so. Either
+way it writes two figures and takes about 8 seconds.
 """
 
 # %%

@@ -137,6 +137,26 @@ def small_adapt(folder: Path) -> list[str]:
     return [*before, f"task.start_from={folder / 'before'}", "task.transductive=true"]
 
 
+TINY_ENCODER = "patch: 2, width: 8, depth: 1, heads: 2"
+TINY_UNET = "channels: 8, multiples: [1], blocks: 1, attention: [], heads: 2, context: 8"
+
+
+def small_drawn() -> list[str]:
+    """A tiny SC-MBM and a tiny diffusion on it, two steps each."""
+    decoder = "decoder_width: 8, decoder_depth: 1, decoder_heads: 2"
+    return [
+        f"stages.0.model={{name: sc_mbm, {TINY_ENCODER}, {decoder}}}",
+        f"stages.0.{TWO_STEPS}",
+        f"model.encoder={{{TINY_ENCODER}}}",
+        f"model.unet={{{TINY_UNET}, norm_groups: 4}}",
+        "task.sampling.steps=2",
+        "task.sampling.samples=2",
+        "task.guess_parts=3",
+        "task.guess.n_folds=3",
+        TWO_STEPS,
+    ]
+
+
 RECIPES: dict[str, Maker] = {
     "film_ridge": lambda study, _: [f"data.path={study.parent / 'store'}"],
     "film_encoding": lambda study, _: [
@@ -191,6 +211,16 @@ RECIPES: dict[str, Maker] = {
         f"data.path={small_digits(tmp / 'digits.mat')}",
         "data.splits.1.n_folds=2",
         "model.n_folds=3",
+    ],
+    "digits69_ldm": lambda _, tmp: [
+        f"data.path={small_digits(tmp / 'digits.mat')}",
+        "data.splits.1.n_folds=2",
+        *small_drawn(),
+    ],
+    "pictures_ldm": lambda study, _: [
+        f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
+        "data.splits.0.n_train=24",
+        *small_drawn(),
     ],
     "alice": lambda _, tmp: [f"data.path={small_alice(tmp / 'alice.npz')}"],
     "partlycloudy": lambda _, tmp: [f"data.path={small_cloud(tmp / 'cloud.npz')}"],
@@ -247,6 +277,9 @@ def test_a_recipe_runs_at_toy_size(study: Path, tmp_path: Path, name: str) -> No
         }
         assert {"mean_volume", "control:film_shuffled", "control:film_noise"} <= set(card.beside)
         assert set(card.data["latents"]) == cells
+    if name.endswith("_ldm"):
+        assert card.protocol["pictures"]["samples"] == 2
+        assert any("control:class_alone" in beside for beside in card.beside)
     if name == "film_encoding":
         assert (out / "metrics.csv").is_file()
     if name in LISTS:
