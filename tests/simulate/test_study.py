@@ -54,6 +54,9 @@ def test_events_name_the_film_and_the_pictures(study: StudyTruth, toy: StudyConf
     np.testing.assert_allclose(pictures["onset"], 2.0 + 3.0 * np.arange(9))
     for name in [*film["stim_file"], *pictures["stim_file"]]:
         assert (study.root / "stimuli" / name).is_file()
+    with np.load(study.root / "derivatives" / "trials" / "sub-01_pictures.npz") as trials:
+        names = trials["label_names"][trials["labels"]]
+    assert pictures["category"].tolist() == names.tolist()
 
 
 def test_images_say_where_and_when(study: StudyTruth, toy: StudyConfig) -> None:

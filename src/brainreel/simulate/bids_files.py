@@ -43,6 +43,7 @@ _EVENT_COLUMNS = {
         "Levels": {"film": "a film with sound", "picture": "a picture on a dark screen"},
     },
     "stim_file": {"Description": "The file that was shown, in the folder stimuli"},
+    "category": {"Description": "What a picture shows"},
 }
 
 

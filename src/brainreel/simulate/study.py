@@ -271,6 +271,7 @@ def _scan_pictures(
             "duration": _PICTURE_SHOWN_S,
             "trial_type": "picture",
             "stim_file": [f"pictures/picture-{n:03d}.png" for n in range(1, n_pictures + 1)],
+            "category": [KINDS[kind] for kind in kinds],
         }
     )
     session = Session(TASKS[1], "task-pictures", n_trs, signal, events)
