@@ -125,7 +125,7 @@ def test_frozen() -> None:
 def test_bad_override_and_bad_yaml_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'seed' is no override. Write key.sub=value"):
         override({}, ["seed"])
-    with pytest.raises(ConfigError, match="should be a number from 0 to 0"):
+    with pytest.raises(ConfigError, match="should be a number from 0 to 1"):
         override({"stages": [1]}, ["stages.5=2"])
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match=r"bad\.yaml: not valid YAML \(line 1: expected"):

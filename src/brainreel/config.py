@@ -116,7 +116,8 @@ def to_flow(value: Any) -> str:
 def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Return a copy of a mapping with `key.sub=value` assignments applied (values are YAML).
 
-    A number indexes a list: `stages.1.optim.lr=1e-4`. `none` and `null` are nothing.
+    A number indexes a list, and the next one adds to it: `stages.1.optim.lr=1e-4`. `none` and
+    `null` are nothing.
     """
     result: dict[str, Any] = _copied(content)
     for assignment in assignments:
@@ -168,8 +169,10 @@ def _assign(node: Any, keys: list[str], value: Any, assignment: str) -> None:
 
 
 def _index(items: list[Any], key: str, assignment: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
-        raise ConfigError(f"'{assignment}': '{key}' should be a number from 0 to {len(items) - 1}.")
+    if not key.isdigit() or int(key) > len(items):
+        raise ConfigError(f"'{assignment}': '{key}' should be a number from 0 to {len(items)}.")
+    if int(key) == len(items):
+        items.append({})
     return int(key)
 
 

@@ -22,6 +22,7 @@ from brainreel.config import override
 from brainreel.errors import BrainreelError
 from brainreel.fmri.prepare import PrepareConfig
 from brainreel.train.recipe import resolve
+from brainreel.train.sweep import resolve_sweep, runs_of
 
 # A command that shows an error is followed by what the shell does about it.
 SHELL_WORDS = ("|", "||", "&&", ">", ";")
@@ -46,6 +47,8 @@ def check(words: list[str]) -> None:
     given = group.commands[name].make_context(name, rest).params
     if name in ("run", "fit"):
         resolve(given["recipe"], given["overrides"] or [])
+    elif name == "sweep":
+        runs_of(resolve_sweep(given["name"], given["overrides"] or []), given["name"])
     elif name == "prepare":
         PrepareConfig.parse(override({}, given["options"] or []), where="prepare")
     elif name == "describe":

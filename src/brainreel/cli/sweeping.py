@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from joblib import delayed
+from joblib import Parallel, delayed
 from rich.text import Text
 
 from brainreel.checkpoints.store import CONFIG, VERSIONS
@@ -69,11 +69,12 @@ def sweep(
     scorings = {run.config.scoring.digest(): run.config for run in chosen}
     for one in scorings.values():
         check_scoring(one)
-    _claim(out, config, resume)
     to_do = [run for run in chosen if states[run.place] != "scored"]
-    if len(to_do) < len(chosen):
-        say(f"{len(chosen) - len(to_do)} of {len(chosen)} runs stand there already.")
-    failed = _run_all(to_do, config, out, n_jobs)
+    with workers(n_jobs, None) as pool:
+        _claim(out, config, resume)
+        if len(to_do) < len(chosen):
+            say(f"{len(chosen) - len(to_do)} of {len(chosen)} runs stand there already.")
+        failed = _run_all(to_do, config, out, pool)
     if is_first_process():
         _write_tables(config, planned, out)
     if failed:
@@ -123,18 +124,15 @@ def _claim(out: Path, config: SweepConfig, resume: bool) -> None:
     write_text(out / SWEEP, to_yaml(config.to_dict()))
 
 
-def _run_all(runs: Sequence[SweepRun], config: SweepConfig, out: Path, n_jobs: int) -> list[Ended]:
+def _run_all(
+    runs: Sequence[SweepRun], config: SweepConfig, out: Path, pool: Parallel
+) -> list[Ended]:
     """Run all, tell how each ended, and return those that failed.
 
     While nothing is scored, a failure ends the sweep: it would be that of all others too.
     """
     failed: list[Ended] = []
-    for number, ended in enumerate(_each(runs, out, n_jobs), start=1):
-        try:
-            if ended.problem is None and not failed and ended.run.variant == BASE:
-                shown_scores(Scorecard.load(out / ended.run.place / CARD), config.scores)
-        except BrainreelError as problem:
-            ended = ended._replace(problem=problem)
+    for number, ended in enumerate(pool(delayed(_run)(run, out) for run in runs), start=1):
         how = "failed" if ended.problem else "scored"
         if is_first_process():
             say(f"{number} of {len(runs)}: {ended.run.place} {how}, {ended.seconds:.0f} s")
@@ -143,15 +141,9 @@ def _run_all(runs: Sequence[SweepRun], config: SweepConfig, out: Path, n_jobs: i
             if not any(out.glob(f"*/*/{CARD}")):
                 _give_back(out, [run.place for run in runs])
                 raise ended.problem
+        elif ended.run.variant == BASE and is_first_process():
+            shown_scores(Scorecard.load(out / ended.run.place / CARD), config.scores)
     return failed
-
-
-def _each(runs: Sequence[SweepRun], out: Path, n_jobs: int) -> Iterator[Ended]:
-    if n_jobs == 1:
-        yield from (_run(run, out) for run in runs)
-        return
-    with workers(n_jobs, None) as pool:
-        yield from pool(delayed(_run)(run, out) for run in runs)
 
 
 def _run(run: SweepRun, out: Path) -> Ended:

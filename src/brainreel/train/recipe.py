@@ -71,6 +71,12 @@ class StageConfig(Config):
     """Optimiser of this stage."""
     trainer: TrainerConfig | None = None
     """Trainer of this stage."""
+    overrides: tuple[str, ...] = ()
+    """key.sub=value of the run's own settings in this stage, such as task.withheld=0.9."""
+
+
+# What a stage may have of its own.
+_OF_STAGE = ("title", "data", "model", "task", "optim", "trainer")
 
 
 class RunConfig(Config):
@@ -114,14 +120,20 @@ class RunConfig(Config):
         """Return each stage as a run of its own, with the common settings filled in."""
         if not self.stages:
             return (self,)
-        keys = ("title", "data", "model", "task", "optim", "trainer")
-        return tuple(
-            self.model_copy(
-                update={"stages": ()}
-                | {key: getattr(stage, key) for key in keys if getattr(stage, key)}
-            )
-            for stage in self.stages
-        )
+        return tuple(self._of_stage(stage) for stage in self.stages)
+
+    def _of_stage(self, stage: StageConfig) -> RunConfig:
+        given = {key: getattr(stage, key) for key in _OF_STAGE if getattr(stage, key)}
+        own = self.model_copy(update={"stages": ()} | given)
+        for text in stage.overrides:
+            if text.partition("=")[0].partition(".")[0] not in _OF_STAGE:
+                raise ConfigError(
+                    f"stages: '{text}' is not of a stage. It can have {', '.join(_OF_STAGE)}."
+                )
+        if not stage.overrides:
+            return own
+        where = f"stage '{stage.title}'" if stage.title else "a stage"
+        return RunConfig.parse(override(own.to_dict(), stage.overrides), where=where)
 
     def settled(self) -> RunConfig:
         """Return the run with the model's options that weights on disk decide filled in."""

@@ -23,7 +23,7 @@ class VariantConfig(Config):
 
     title: str = ""
     """The variant in some words, for the table; its name if empty."""
-    overrides: tuple[str, ...] = Field(min_length=1)
+    overrides: tuple[str, ...]
     """key.sub=value, as on the command line, in this order."""
 
     @property
