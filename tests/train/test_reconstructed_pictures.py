@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,19 @@ def test_scores_are_those_of_the_pictures_that_were_written(kept: Path, tmp_path
     out = tmp_path / "without"
     assert reconstruct(kept / "ridge", out, kept / "a.npz", rows="18", pictures="none").scores == {}
     assert story(out)["true_pictures"] is None
+
+
+def test_fits_that_learned_from_test_brains_are_stamped(kept: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(kept / "ridge", tmp_path / "run"))
+    versions = json.loads((run / "versions.json").read_text())
+    earlier = {"where": "runs/adapted", "task": "mask", "transductive": True}
+    versions["lineage"].insert(0, {**earlier, "digests": {}, "rows": []})
+    (run / "versions.json").write_text(json.dumps(versions))
+    found = reconstruct(run, tmp_path / "out", kept / "a.npz", rows="22")
+    assert story(tmp_path / "out")["transductive"] == ["runs/adapted"]
+    assert found.notes == (
+        "transductive: the fit learned from brains of its test part (runs/adapted).",
+    )
 
 
 def test_an_image_gives_what_its_voxels_give(kept: Path, tmp_path: Path) -> None:
