@@ -43,7 +43,7 @@ class Run:
             flat = [np.broadcast_to(p.baseline, p.true.shape) + 0 for p in self.predictions]
             return [replace(p, predicted=f) for p, f in zip(self.predictions, flat, strict=True)]
         return [
-            replace(p, predicted=p.predicted[other_brains(len(p.true), 0)])
+            replace(p, predicted=p.predicted[other_brains(np.arange(len(p.true)), 0)])
             for p in self.predictions
         ]
 
@@ -123,12 +123,21 @@ def test_the_truth_shuffled_scores_what_chance_does() -> None:
     assert card.p_values["ssim"] > 0.05
 
 
-def test_nobody_gets_their_own_brain() -> None:
-    for seed in range(20):
-        order = other_brains(5, seed)
-        assert sorted(order) == list(range(5))
-        assert (order != np.arange(5)).all()
-    assert other_brains(1, 0).tolist() == [0]
+def test_a_control_that_lacks_a_fold_of_a_person_leaves_the_person_out() -> None:
+    fitted = run(0.1, 0.5)
+    second = replace(fitted.predictions[1], fold="other")
+    fitted.predictions.append(second)
+
+    class Lacking(Run):
+        def predict_control(self, control: str) -> list[PicturePrediction]:
+            return [p for p in super().predict_control(control) if p.fold == "test"]
+
+    card = card_of(Lacking(fitted.predictions))
+    shuffled = card.beside["control:brain_shuffled"]
+    fall = card.scores["ssim/sub-00"] - shuffled.scores["ssim"]
+    assert shuffled.falls["ssim"] == pytest.approx(fall)
+    card = card_of(Lacking([second]))
+    assert not card.beside
 
 
 def test_a_control_that_a_task_does_not_have_is_refused() -> None:

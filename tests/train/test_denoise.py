@@ -227,6 +227,18 @@ def test_pictures_alone_are_learned_for_a_later_stage_to_fine_tune(tmp_path: Pat
     assert parts == {"conditioner", "encoder"}
 
 
+def test_there_is_no_control_that_would_show_a_person_the_own_brain(tmp_path: Path) -> None:
+    data = trials(24, people=2)
+    fold = replace(data.folds[0], train_trials=tuple(range(0, 18, 2)), test_trials=(19, 21, 23))
+    own = job(tmp_path, data=replace(data, folds=(fold,)))
+    state = task().fit(own)
+    assert [p.subject for p in task().predict(own, state)] == ["sub-02"]
+    assert task().predict_control(own, state, "class_alone") == []
+    assert len(task().predict_control(own, state, "brain_shuffled")) == 1
+    alone = replace(own, fold=replace(fold, test_trials=(19,)))
+    assert task().predict_control(alone, state, "brain_shuffled") == []
+
+
 def test_what_cannot_be_drawn_from_is_told(tmp_path: Path) -> None:
     data = trials()
     with pytest.raises(DataError, match="needs the pictures that were seen"):

@@ -34,10 +34,25 @@ def test_one_picture_stands_for_all_by_a_rule() -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_nobody_keeps_the_own_brain_and_every_brain_is_used(n: int) -> None:
-    order = other_brains(n, seed=5)
+    order = other_brains(np.arange(n), seed=5)
+    assert order is not None
     assert sorted(order.tolist()) == list(range(n))
     assert (order != np.arange(n)).all()
-    assert other_brains(1, seed=5).tolist() == [0]
+
+
+@pytest.mark.parametrize("shown", [[4, 4, 7, 7], [1, 2, 1, 3, 1, 5], [0, 0, 0, 1, 1, 2, 3]])
+def test_nobody_gets_a_brain_that_saw_the_same_picture(shown: list[int]) -> None:
+    pictures = np.array(shown)
+    for seed in range(20):
+        order = other_brains(pictures, seed)
+        assert order is not None
+        assert sorted(order.tolist()) == list(range(len(pictures)))
+        assert (pictures[order] != pictures).all()
+
+
+def test_there_is_no_control_where_no_other_picture_is_left() -> None:
+    for shown in ([], [3], [3, 3], [1, 1, 2]):
+        assert other_brains(np.array(shown, dtype=np.int64), seed=5) is None
 
 
 def test_a_class_is_told_by_the_brain_and_shown_by_another_of_it() -> None:

@@ -40,7 +40,8 @@ def score_trials(
     """Return one card for each split; beside the run stand the task's controls."""
     config, judges = run.config, judges_of(run.config.scoring.pictures)
     known, cards = {}, []
-    for (split, prefix), people in _tests(run, predictions).items():
+    tests = _tests(run, predictions)
+    for (split, prefix), people in tests.items():
         known[split] = _scored(people, config, judges)
         write_text(home / pieces_file(split), pieces_table(people, known[split]))
         card = _card(known[split], config, prefix)
@@ -49,7 +50,9 @@ def score_trials(
     task = config.resolved_stages()[-1].task
     for control in task.control_names() if config.scoring.controls else ():
         for (split, prefix), people in _tests(run, run.predict_control(control)).items():
-            held = _scored(people, config, judges)
+            held = _scored(_whole(people, tests[split, prefix]), config, judges)
+            if not held:
+                continue
             card = _card(held, config, prefix).joined(_falls(known[split], held, config, prefix))
             cards.append(Scorecard("", beside={f"{CONTROL}{control}": card}))
     return cards
@@ -185,6 +188,13 @@ def _tests(
             tests.setdefault(item.split, {}).setdefault(item.subject, []).append(item)
     apart = len({fold.split for fold in run.data.folds}) > 1
     return {(split, f"{split}:" * apart): people for split, people in tests.items()}
+
+
+def _whole(
+    people: Mapping[str, list[PicturePrediction]], all_of: Mapping[str, list[PicturePrediction]]
+) -> dict[str, list[PicturePrediction]]:
+    """Leave out people whom a control could not be made of in every fold that tests them."""
+    return {who: folds for who, folds in people.items() if len(folds) == len(all_of[who])}
 
 
 def _scored(

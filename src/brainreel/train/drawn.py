@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.picture_module import PictureModule
-from brainreel.data.stored_pictures import mean_picture
+from brainreel.data.stored_pictures import mean_picture, number_equal
 from brainreel.models.brain_diffusion import BrainDiffusion
 from brainreel.train.drawing import DrawOptions, chosen, draw_pictures, seeds_of
 from brainreel.train.picture_controls import brains_of_class, other_brains
@@ -55,27 +55,27 @@ class Drawn:
         ----------
         control
             Empty for their own brains; `"brain_shuffled"`, each with the brain of another test
-            trial of the person; `"class_alone"`, with a training brain of the class that its brain
-            is told to be of, and nothing where classes are not known.
+            trial of the person, who saw another picture; `"class_alone"`, with a training brain of
+            the class that its brain is told to be of. Nothing for a person whose test has no such
+            trial, who has no training trials, or where classes are not known.
         """
         trials, fold = self.data.trials, self.job.fold
         if control == "class_alone" and trials.labels is None:
             return []
         test = np.array(fold.test_trials, dtype=np.int64)
         people = np.unique(trials.person[test])
-        return [self._of_person(int(p), test[trials.person[test] == p], control) for p in people]
+        found = [self._of_person(int(p), test[trials.person[test] == p], control) for p in people]
+        return [one for one in found if one is not None]
 
-    def _of_person(self, person: int, rows: NDArray[np.int64], control: str) -> PicturePrediction:
+    def _of_person(
+        self, person: int, rows: NDArray[np.int64], control: str
+    ) -> PicturePrediction | None:
         trials, fold = self.data.trials, self.job.fold
         train = np.array(fold.train_trials, dtype=np.int64)
         train = train[trials.person[train] == person]
-        brains = rows
-        if control == "brain_shuffled":
-            brains = rows[other_brains(len(rows), self.job.seed)]
-        elif control == "class_alone" and len(train):
-            brains = brains_of_class(
-                trials, self.data.scored, train.tolist(), rows.tolist(), self.job.seed
-            )
+        brains = self._brains(rows, train, control)
+        if brains is None:
+            return None
         samples = self.of(brains.tolist(), rows.tolist())
         assert trials.pictures is not None
         labels = np.full(len(rows), -1) if trials.labels is None else trials.labels[rows]
@@ -92,3 +92,17 @@ class Drawn:
             samples=samples,
             rule=self.options.rule,
         )
+
+    def _brains(
+        self, rows: NDArray[np.int64], train: NDArray[np.int64], control: str
+    ) -> NDArray[np.int64] | None:
+        """Return whose brains one person's test trials get; None where there are none to give."""
+        trials, seed = self.data.trials, self.job.seed
+        if control == "brain_shuffled":
+            assert trials.pictures is not None
+            order = other_brains(number_equal(np.asarray(trials.pictures[rows])), seed)
+            return None if order is None else rows[order]
+        if control == "class_alone":
+            sides = train.tolist(), rows.tolist()
+            return brains_of_class(trials, self.data.scored, *sides, seed) if len(train) else None
+        return rows

@@ -9,20 +9,39 @@ from numpy.typing import NDArray
 from sklearn.linear_model import RidgeClassifierCV
 
 from brainreel.data.samples import Trials
+from brainreel.data.stored_pictures import number_equal
 from brainreel.data.voxel_rows import ScoredVoxels
 
 # Penalties of the classifier; the sum of squares of V standardised voxels is about V a trial.
 _ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 6, 13))
 
 
-def other_brains(n: int, seed: int) -> NDArray[np.int64]:
-    """Return for each of `n` test trials the trial whose brain it gets: never its own.
+def other_brains(shown: NDArray[np.int64], seed: int) -> NDArray[np.int64] | None:
+    """Return for each test trial the trial whose brain it gets: one that saw another picture.
 
-    A random circle through all trials; one trial alone keeps its own.
+    A random circle through all trials, those of one picture next to each other, each so far from
+    its brain as the commonest picture has trials.
+
+    Parameters
+    ----------
+    shown
+        (B,) numbers, equal where one picture was seen.
+    seed
+        Of the circle.
+
+    Returns
+    -------
+    (B,) a permutation; None where it cannot be: for a trial alone, or where more than half of the
+    trials saw one picture.
     """
+    n = len(shown)
+    most = int(np.unique(shown, return_counts=True)[1].max(initial=0))
+    if not n or 2 * most > n:
+        return None
     order = np.random.default_rng([seed, 9]).permutation(n)
+    order = order[np.argsort(number_equal(shown[order]), kind="stable")]
     given = np.empty(n, dtype=np.int64)
-    given[order] = np.roll(order, 1)
+    given[order] = np.roll(order, most)
     return given
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Fold, Trials
-from brainreel.data.stored_pictures import StoredPictures, mean_picture
+from brainreel.data.stored_pictures import StoredPictures, mean_picture, number_equal
 from brainreel.data.voxel_rows import ScoredVoxels
 from brainreel.errors import DataError
 from brainreel.models.base import ModelConfig
@@ -52,9 +52,9 @@ class PicturesConfig(TaskConfig):
         if control not in self.control_names():
             return super().predict_control(job, state, control)
         trials = _trials(job)
-        order = other_brains(len(job.fold.test_trials), job.seed)
         found = predict_pictures(trials, job.fold, job.model, state)
-        return [replace(found, predicted=found.predicted[order])]
+        order = other_brains(number_equal(found.true), job.seed)
+        return [] if order is None else [replace(found, predicted=found.predicted[order])]
 
     def reconstructor(self, job: Job, state: State, asked: DrawAsked) -> Reconstructor:
         """Return the fitted ridge, which gives one picture of a brain."""
