@@ -139,7 +139,7 @@ def test_the_mean_of_a_column_of_pieces_is_the_score(tmp_path: Path) -> None:
     text = pieces_table({"1": folds}, {"1": scores})
     (tmp_path / "predictions" / pieces_file("s")).write_text(text)
     table = read_pieces(tmp_path)["s"]
-    assert [key[1:] for key in table.index] == [
+    assert [key[1:3] for key in table.index] == [
         (fold, 10 * (fold == "b") + i) for fold in "ab" for i in range(6)
     ]
     assert set(table) == set(scores)
@@ -148,9 +148,12 @@ def test_the_mean_of_a_column_of_pieces_is_the_score(tmp_path: Path) -> None:
         assert table[name].mean() == pytest.approx(score.value, abs=1e-7), name
     assert np.isnan(table["pixel_correlation"].iloc[2])
     assert [key[0] for key in table.index] == ["1"] * 12
+    assert len({key[3] for key in table.index}) == 12
 
 
-@pytest.mark.parametrize("text", ["", "a\tb\n1\t2\n", "subject\tfold\ttrial\tx\ns\tf\t0\tword\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a\tb\n1\t2\n", "subject\tfold\ttrial\tpicture\tx\ns\tf\t0\ta\tword\n"]
+)
 def test_a_broken_table_of_pieces(tmp_path: Path, text: str) -> None:
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / pieces_file("s")).write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pandas as pd
 
 from brainreel.errors import DataError
 from brainreel.evaluate.parts import Measured
-from brainreel.train.predictions import PicturePrediction
+from brainreel.train.predictions import Float32, PicturePrediction
 
 # What tells test items apart; all other columns are scores.
-ITEM = ("subject", "fold", "trial")
+ITEM = ("subject", "fold", "trial", "picture")
+_KINDS = {"subject": str, "fold": str, "trial": np.int64, "picture": str}
 _HEAD, _END = "pieces_", ".tsv"
 _MISSING = "n/a"
 
@@ -28,6 +30,7 @@ def pieces_table(
 ) -> str:
     """Return a line for each test picture and a column for each score, tab-separated.
 
+    A line begins with who saw it, the fold, the trial's number, and a digest of what was seen.
     The mean of a column over a person's lines is that person's score. Most columns hold the score
     of each picture itself. Identification depends on the other pictures too: its column holds
     accuracy + influence of the picture, whose resamples are those of the score.
@@ -41,6 +44,7 @@ def pieces_table(
             "subject": np.repeat(who, sum(len(fold.trials) for fold in folds)),
             "fold": np.repeat([f.fold for f in folds], [len(f.trials) for f in folds]),
             "trial": np.concatenate([fold.trials for fold in folds]),
+            "picture": [_digest(picture) for fold in folds for picture in fold.true],
         }
         own = {name: scored[who][name].pieces for name in names if name in scored[who]}
         parts.append(pd.DataFrame({**items, **own}))
@@ -49,6 +53,10 @@ def pieces_table(
         sep="\t", index=False, na_rep=_MISSING, float_format="%.9g", lineterminator="\n"
     )
     return text
+
+
+def _digest(picture: Float32) -> str:
+    return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()[:8]
 
 
 def read_pieces(folder: Path) -> dict[str, pd.DataFrame]:
@@ -67,7 +75,7 @@ def read_pieces(folder: Path) -> dict[str, pd.DataFrame]:
                 sep="\t",
                 na_values=[_MISSING],
                 keep_default_na=False,
-                dtype={"subject": str, "fold": str, "trial": np.int64},
+                dtype=_KINDS,
             ).set_index(list(ITEM))
             found[path.name.removeprefix(_HEAD).removesuffix(_END)] = table.astype(np.float64)
         except (ValueError, KeyError, pd.errors.ParserError) as problem:
