@@ -116,6 +116,7 @@ def test_further_pictures_come_from_arrays_and_folders(tmp_path: Path) -> None:
         (np.zeros((0, 8, 8)), "pictures of 1 channels are wanted"),
         (np.full((2, 8, 8), 3.0), "pixels lie between 3 and 3"),
         (np.full((2, 8, 8), np.nan), "NaN"),
+        (np.ones((2, 8, 8), np.uint8), "pixels are 0 and 1 in whole numbers"),
     ],
 )
 def test_arrays_that_are_no_such_pictures_are_told(

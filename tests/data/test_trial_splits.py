@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from brainreel.data.samples import Trials
+from brainreel.data.stored_pictures import StoredPictures
 from brainreel.data.trial_splits import ByRunSplit, RepeatedSplit, make_trial_folds
 from brainreel.data.trials import TrialsData
 from brainreel.errors import DataError, LeakError
@@ -18,6 +19,7 @@ RUNS = ["a", "a", "b", "a", "b", "c", "a", "b", "c", "c"]
 def trials(**changes) -> Trials:
     """Two people; picture 1 twice for the first, and 1 and 3 for both."""
     voxels = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    pictures = changes.pop("pictures", None)
     facts = {
         "subjects": ("sub-01", "sub-02"),
         "person": np.array(PERSON),
@@ -25,7 +27,7 @@ def trials(**changes) -> Trials:
         "item": np.array(ITEMS),
         "run": np.array(RUNS),
     }
-    return Trials(voxels, None, None, (), **{**facts, **changes})
+    return Trials(voxels, pictures, None, (), **{**facts, **changes})
 
 
 def test_repeated_pictures_are_the_test():
@@ -49,6 +51,25 @@ def test_each_run_is_tested_in_turn():
     item[8] = 0  # in run c what run a had
     with pytest.raises(LeakError, match="trial 8 and test trial 0 have the same picture"):
         make_trial_folds(trials(item=item), [6, 4], [ByRunSplit()])
+
+
+def test_equal_pictures_with_two_numbers_are_found():
+    pictures = np.random.default_rng(1).random((10, 1, 4, 4)).astype(np.float32)
+    pictures[8] = pictures[0]  # in run c what run a had
+    item = np.arange(10)
+    with pytest.raises(LeakError, match="trial 8 and test trial 0 have the same picture"):
+        make_trial_folds(trials(item=item, pictures=pictures), [6, 4], [ByRunSplit()])
+    kept = StoredPictures((255 * pictures).astype(np.uint8), np.arange(10))
+    with pytest.raises(LeakError, match="trial 8 and test trial 0 have the same picture"):
+        make_trial_folds(trials(item=item, pictures=kept), [6, 4], [ByRunSplit()])
+
+
+def test_names_that_no_file_can_have_are_refused():
+    run = np.array([f"ses-1/{name}" for name in RUNS])
+    with pytest.raises(DataError, match="split 'by_run-ses-1/a': weights and files are called by"):
+        make_trial_folds(trials(run=run, item=np.arange(10)), [6, 4], [ByRunSplit()])
+    with pytest.raises(DataError, match=r"split 'a:b': .* cannot hold '/', ':'"):
+        make_trial_folds(trials(), [6, 4], [RepeatedSplit(label="a:b")])
 
 
 FAULTS = {

@@ -147,6 +147,8 @@ def test_pictures_that_do_not_fit_are_named():
     ({"voxels": np.zeros(40)}, r"'voxels' has 1 axes \(40,\); it should have 2"),
     ({"labels": np.repeat([5, 9], [35, 5])}, "class 1 has 5 different items, fewer than 10 folds"),
     ({"pictures": np.full((40, 4, 6), 2.0)}, "pixels lie between 2 and 2, not between 0 and 1"),
+    ({"pictures": np.eye(24, dtype=np.uint8).reshape(24, 4, 6)[np.arange(40) % 24]},
+     "pixels are 0 and 1 in whole numbers, of which 255 is white .* Give picture_max: 1"),
 ])  # fmt: skip
 def test_bad_arrays_are_named(saved, changed, told):
     with pytest.raises(DataError, match=told):

@@ -51,6 +51,11 @@ def read_more_pictures(path: Path, key: str, shape: Sequence[int]) -> Float32:
             f"{path} '{key}': an array of {values.shape}, and pictures of {channels} channels are "
             f"wanted. Give (N, {channels}, H, W)" + (" or (N, H, W)." if channels == 1 else ".")
         )
+    if whole and values.max() == 1:
+        raise DataError(
+            f"{path} '{key}': pixels are 0 and 1 in whole numbers, of which 255 is white. Save "
+            "numbers with a point, or true and false."
+        )
     values = values / np.float32(255 if whole else 1)
     if values.min() < 0 or values.max() > 1:
         raise DataError(

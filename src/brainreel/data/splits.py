@@ -75,8 +75,20 @@ def make_folds(
     return tuple(fold for split in splits for fold in split.make(recordings))
 
 
+def check_fold_name(name: str) -> None:
+    """Refuse what weights and files cannot be called by."""
+    if set(name) & set("/:\\"):
+        raise DataError(
+            f"split '{name}': weights and files are called by it, so it cannot hold '/', ':' or "
+            "'\\'. Give another label, or rename the runs."
+        )
+
+
 def check_labels(labels: Sequence[str]) -> None:
-    """Refuse two splits with one label: their scores could not be told apart."""
+    """Refuse two splits with one label, whose scores could not be told apart, or one no file can
+    have.
+    """
     for label in labels:
+        check_fold_name(label)
         if labels.count(label) > 1:
             raise DataError(f"two splits are called '{label}'. Give each its own label.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from brainreel.shapes import check_shape
 from brainreel.stimulus.pictures import crop_to_aspect, resize_pictures
 
 _AT_ONCE = 256
+_DIGEST = blake2b()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,10 @@ class StoredPictures:
 def number_equal(rows: NDArray[np.generic]) -> NDArray[np.int64]:
     """Number rows from 0 in order of first appearance; rows of equal bytes share a number."""
     numbers: dict[bytes, int] = {}
-    found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+    # Digests of long rows: thousands of pictures would stand in memory once more.
+    short = rows[:1].nbytes <= _DIGEST.digest_size
+    keys = (row.tobytes() if short else blake2b(row.tobytes()).digest() for row in rows)
+    found = [numbers.setdefault(key, len(numbers)) for key in keys]
     return np.array(found, dtype=np.int64)
 
 

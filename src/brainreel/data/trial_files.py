@@ -75,8 +75,10 @@ class TrialFile:
     def _scaled(self, key: str, white: float | None) -> Float32 | UInt8:
         raw = read_array(self.path, key)
         if raw.dtype == np.uint8 and white in (None, 255.0):
+            _check_not_black(raw, white, f"{self.path} '{key}'")
             return raw
         values = read_numbers(self.path, key)
+        _check_not_black(raw, white, f"{self.path} '{key}'")
         top = white or (255.0 if raw.dtype.kind in "iu" else 1.0)
         if values.min() < 0 or values.max() > top:
             raise DataError(
@@ -98,6 +100,15 @@ class TrialFile:
         for key, block, own, n in zip(keys, blocks, self.voxel_keys, lengths, strict=True):
             counts = {own: n, key: len(block)}
             check_same_length(counts, what="trials", where=str(self.path))
+
+
+def _check_not_black(raw: NDArray[Any], white: float | None, where: str) -> None:
+    """Refuse pictures of 0 and 1 in whole numbers, of which 255 would be white."""
+    if white is None and raw.dtype.kind in "iu" and raw.size and raw.max() == 1:
+        raise DataError(
+            f"{where}: pixels are 0 and 1 in whole numbers, of which 255 is white unless it is "
+            "said. Give picture_max: 1, or 255 if they are so dark."
+        )
 
 
 def as_pictures(

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from brainreel.config import Config
 from brainreel.data.leaks import check_no_trial_leak
 from brainreel.data.samples import Fold, Int64, Trials
-from brainreel.data.splits import check_labels
+from brainreel.data.splits import check_fold_name, check_labels
 from brainreel.data.stored_pictures import StoredPictures, number_equal
 from brainreel.errors import DataError, did_you_mean
 
@@ -245,8 +245,12 @@ def make_trial_folds(
         for fold in split.make(trials, n_first)
     )
     items = None if trials.pictures is None and trials.item is None else items_of(trials)
+    pixels = None if trials.pictures is None or trials.item is None else _by_pixels(trials.pictures)
     for fold in folds:
+        check_fold_name(fold.name)
         check_no_trial_leak(fold, voxels=trials.voxels, items=items)
+        # Equal pictures may have been given two numbers.
+        check_no_trial_leak(fold, voxels=trials.voxels, items=pixels)
     return folds
 
 
@@ -258,6 +262,8 @@ def items_of(trials: Trials) -> Int64:
     """
     if trials.item is not None:
         return trials.item
-    if isinstance(trials.pictures, StoredPictures):
-        return trials.pictures.items()
-    return number_equal(trials.voxels if trials.pictures is None else trials.pictures)
+    return number_equal(trials.voxels) if trials.pictures is None else _by_pixels(trials.pictures)
+
+
+def _by_pixels(pictures: NDArray[np.float32] | StoredPictures) -> Int64:
+    return pictures.items() if isinstance(pictures, StoredPictures) else number_equal(pictures)
