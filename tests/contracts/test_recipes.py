@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
 from brainreel.cli.runs import fit as fit_only
@@ -21,7 +22,10 @@ from brainreel.fmri.prepare import prepare
 from brainreel.simulate.study import StudyConfig, simulate_study
 from brainreel.train.recipe import recipe_names
 
+from ..checkpoints.test_from_dc_ldm import ours, theirs
+from ..data.fake_mind_vis import write_god
 from ..evaluate.test_people_data import store as people_store
+from .cases_diffusion import UNET, VQ
 from .labelled_media import LISTS, labelled_recipe, simulated_recipe, write_films
 
 FEW = ("scoring.n_permutations=20", "scoring.n_bootstrap=20")
@@ -157,6 +161,27 @@ def small_drawn() -> list[str]:
     ]
 
 
+def small_god(tmp: Path) -> list[str]:
+    """A fake of the study, and of the files that the published training begins with."""
+    write_god(tmp / "god", sizes=(100,))
+    wide = {"channels": 32, "norm_groups": 32}
+    stage = {**VQ, **wide, "scale": 1}
+    published = theirs(ours(unet={**UNET, **wide, "heads": 1}, first_stage=stage))
+    state = {name: value for name, value in published.items() if "cond" not in name}
+    torch.save({"state_dict": state}, tmp / "model.ckpt")
+    fit_only("sc_mbm_pretrain", small_mask(people_store(tmp)), tmp / "before", False)
+    return [
+        f"data={{name: god, path: {tmp / 'god'}}}",
+        f"stages.0.task.start_from={tmp / 'before'}",
+        f"stages.0.{TWO_STEPS}",
+        f"task.start_from={tmp / 'model.ckpt'}",
+        "model.encoder={width: 16, depth: 1, heads: 2}",
+        "task.sampling.steps=2",
+        "task.sampling.samples=2",
+        TWO_STEPS,
+    ]
+
+
 RECIPES: dict[str, Maker] = {
     "film_ridge": lambda study, _: [f"data.path={study.parent / 'store'}"],
     "film_encoding": lambda study, _: [
@@ -222,6 +247,13 @@ RECIPES: dict[str, Maker] = {
         "data.splits.0.n_train=24",
         *small_drawn(),
     ],
+    "first_stage": lambda study, _: [
+        f"data.path={study / 'derivatives' / 'trials' / 'sub-01_pictures.npz'}",
+        "data.splits.0.n_train=24",
+        "model.first_stage.channels=8",
+        TWO_STEPS,
+    ],
+    "mind_vis": lambda _, tmp: small_god(tmp),
     "alice": lambda _, tmp: [f"data.path={small_alice(tmp / 'alice.npz')}"],
     "partlycloudy": lambda _, tmp: [f"data.path={small_cloud(tmp / 'cloud.npz')}"],
 }
