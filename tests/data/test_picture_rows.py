@@ -71,6 +71,11 @@ def test_an_epoch_shows_each_pair_once_and_further_pictures_beside() -> None:
     assert {p.numpy().tobytes() for p in alone} <= {p.tobytes() for p in more}
     assert len({p.numpy().tobytes() for p in alone}) == 6
     assert not torch.cat([batch.voxels[~batch.paired] for batch in batches]).any()
+    assert not torch.cat([batch.guessed for batch in batches]).any()
+    pairs.more_guesses = 1 - more
+    batch = next(iter(pairs.train_dataloader()))
+    assert batch.guessed.tolist() == (~batch.paired).tolist()
+    np.testing.assert_array_equal(batch.guesses[batch.guessed], 1 - batch.pictures[batch.guessed])
 
 
 def test_pictures_that_were_seen_are_refused_however_they_were_saved() -> None:

@@ -213,6 +213,12 @@ def test_a_first_guess_is_seen_and_withheld_with_the_brain() -> None:
     other = model(brains(), latents, times, kept, 1 - guess)
     changed = (model(brains(), latents, times, kept, guess) - other).abs().amax(dim=(1, 2, 3))
     assert (changed > 0).tolist() == [True, False, True]
+    guessed = torch.tensor([False, True, True])
+    alone = model.condition(brains(), kept, guess, guessed)
+    assert alone.guess is not None
+    assert not alone.guess[0].any()
+    assert torch.equal(alone.guess[1], 2 * guess[1] - 1)
+    assert torch.equal(alone.context, condition.context)
     with pytest.raises(ConfigError, match="first_guess is true, and a guess was not given"):
         model.condition(brains())
     with pytest.raises(ConfigError, match="first_guess is false, and a guess was given"):

@@ -200,7 +200,7 @@ def test_pictures_that_nobody_saw_are_learned_without_a_brain(tmp_path: Path) ->
     more = np.random.default_rng(2).uniform(size=(12, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "more.npz", more=more)
     given = {"more_pictures": tmp_path / "more.npz", "more_batch": 4, "withheld": 0.2}
-    own = job(tmp_path / "a", model={"null_context": True})
+    own = job(tmp_path / "a", model={"null_context": True, "first_guess": True})
     denoise = task(**given, sampling={"sampler": "ddim", "steps": 3, "guidance": 2.0})
     (found,) = denoise.predict(own, denoise.fit(own))
     assert np.isfinite(found.predicted).all()

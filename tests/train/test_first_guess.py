@@ -69,6 +69,24 @@ def test_guesses_of_training_trials_are_as_wrong_as_those_of_new_ones() -> None:
     assert error(guess.guesses(rows), rows) < 0.95 * unseen
 
 
+def test_imitated_guesses_are_as_wrong_as_those_of_pictures_that_were_seen() -> None:
+    data = trials(400)
+    rows, new = list(range(200)), list(range(200, 400))
+    guess = FirstGuess.fit(RIDGE, data, rows, seed=0)
+    assert data.pictures is not None
+    pictures = np.asarray(data.pictures)
+    unseen = guess.unseen(rows, 20, seed=0)
+    found = guess.imitated(pictures[new], rows, unseen, seed=3)
+    real = guess.guesses(new)
+    wrong = np.mean((real - pictures[new]) ** 2)
+    assert np.mean((found - pictures[new]) ** 2) == pytest.approx(wrong, rel=0.2)
+    assert np.mean((found - real) ** 2) < np.mean((found[::-1] - real) ** 2)
+    np.testing.assert_array_equal(found, guess.imitated(pictures[new], rows, unseen, seed=3))
+    assert (found != guess.imitated(pictures[new], rows, unseen, seed=4)).any()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
 def test_who_was_not_trained_and_single_trials_are_told() -> None:
     data = trials(24, people=2)
     guess = FirstGuess.fit(RIDGE, data, range(10), seed=0)

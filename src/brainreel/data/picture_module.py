@@ -43,6 +43,8 @@ class PictureModule(ResumableModule):
     guesses
         (trials, C, H, W) first guesses of all trials' pictures; may be set before the loaders are
         asked for.
+    more_guesses
+        (N, C, H, W) first guesses of the pictures without a brain; may be set likewise.
     scored
         The data in deviations of the training part; there after `setup`.
     """
@@ -68,6 +70,7 @@ class PictureModule(ResumableModule):
         self.length = max(self.spec.n_voxels)
         self.padding: Padding = "wrap"
         self.guesses: Float32 | None = None
+        self.more_guesses: Float32 | None = None
         self.moments: Mapping[str, Moments] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -85,7 +88,7 @@ class PictureModule(ResumableModule):
         # Bytes stay bytes until a batch needs them: all pictures as numbers can be gigabytes.
         pictures = shown.take(chosen) if isinstance(shown, StoredPictures) else shown[chosen]
         pairs = Pairs(self.scored.blocks((), trials), pictures, guesses)
-        return PictureRows(pairs, more, self.length, self.padding)
+        return PictureRows(pairs, more, self.length, self.padding, self.more_guesses)
 
     def train_dataloader(self) -> ResumableLoader:
         """Return shuffled pairs of the training part, from where a broken run stopped."""

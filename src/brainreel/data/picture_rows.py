@@ -38,6 +38,8 @@ class PictureBatch(NamedTuple):
         (B, C, H, W) first guesses of them, 0 where there are none.
     paired
         (B,) boolean, False for a picture without a brain.
+    guessed
+        (B,) boolean, False for a picture without a first guess.
     counted
         (B,) boolean, False for a copy that fills up a rank.
     """
@@ -46,6 +48,7 @@ class PictureBatch(NamedTuple):
     pictures: Tensor
     guesses: Tensor
     paired: Tensor
+    guessed: Tensor
     counted: Tensor
 
 
@@ -79,14 +82,22 @@ class PictureRows(Dataset[PictureBatch]):
     ----------
     pairs
         What was seen and measured.
-    more
-        (N, C, H, W) further pictures, in [0, 1].
+    more, more_guesses
+        (N, C, H, W) further pictures, in [0, 1], and first guesses of them, or None.
     length, padding
         What vectors are padded to, and how.
     """
 
-    def __init__(self, pairs: Pairs, more: Float32 | None, length: int, padding: Padding) -> None:
+    def __init__(
+        self,
+        pairs: Pairs,
+        more: Float32 | None,
+        length: int,
+        padding: Padding,
+        more_guesses: Float32 | None = None,
+    ) -> None:
         self.pairs, self.more, self.length, self.padding = pairs, more, length, padding
+        self.more_guesses = more_guesses
         self.ends = np.cumsum([len(block) for block in pairs.blocks])
 
     def __len__(self) -> int:
@@ -97,19 +108,19 @@ class PictureRows(Dataset[PictureBatch]):
         """Return one row, without the axis of the batch."""
         index = index.item if isinstance(index, Draw) else index
         row, counted = (index, True) if index >= 0 else (~index, False)
-        shape = self.pairs.pictures.shape[1:]
-        nothing = torch.zeros(shape)
-        if row < len(self.pairs):
-            picture = torch.from_numpy(np.asarray(self.pairs.pictures[row], dtype=np.float32))
-            guesses = self.pairs.guesses
-            guess = nothing if guesses is None else torch.from_numpy(guesses[row])
+        place, paired = row - len(self.pairs), row < len(self.pairs)
+        if paired:
+            shown, guesses = self.pairs.pictures[row], self.pairs.guesses
             voxels = padded(torch.from_numpy(self._vector(row)), self.length, self.padding)
+            guess = None if guesses is None else guesses[row]
         else:
             assert self.more is not None
-            picture = torch.from_numpy(self.more[row - len(self.pairs)])
-            voxels, guess = torch.zeros(self.length), nothing
-        paired = torch.tensor(row < len(self.pairs))
-        return PictureBatch(voxels, picture, guess, paired, torch.tensor(counted))
+            shown, voxels = self.more[place], torch.zeros(self.length)
+            guess = None if self.more_guesses is None else self.more_guesses[place]
+        picture = torch.from_numpy(np.asarray(shown, dtype=np.float32))
+        guessed = torch.zeros_like(picture) if guess is None else torch.from_numpy(guess)
+        flags = (torch.tensor(flag) for flag in (paired, guess is not None, counted))
+        return PictureBatch(voxels, picture, guessed, *flags)
 
     def _vector(self, row: int) -> Float32:
         block = int(np.searchsorted(self.ends, row, side="right"))

@@ -52,8 +52,12 @@ class BrainDiffusion(LatentDiffusion):
         self.encoder = encoder
 
     def condition(
-        self, brain: Tensor, kept: Tensor | None = None, guess: Tensor | None = None
+        self,
+        brain: Tensor,
+        kept: Tensor | None = None,
+        guess: Tensor | None = None,
+        guessed: Tensor | None = None,
     ) -> Condition:
-        """Return all conditions of (B, V) voxels; `kept`, `guess` as in `LatentDiffusion`."""
+        """Return all conditions of (B, V) voxels; all else as in `LatentDiffusion`."""
         tokens = self.encoder.pooled(brain) if self.pooled else self.encoder(brain)
-        return super().condition(tokens, kept, guess)
+        return super().condition(tokens, kept, guess, guessed)

@@ -131,7 +131,11 @@ class LatentDiffusion(nn.Module):
             )
 
     def condition(
-        self, brain: Tensor, kept: Tensor | None = None, guess: Tensor | None = None
+        self,
+        brain: Tensor,
+        kept: Tensor | None = None,
+        guess: Tensor | None = None,
+        guessed: Tensor | None = None,
     ) -> Condition:
         """Return all conditions.
 
@@ -140,10 +144,12 @@ class LatentDiffusion(nn.Module):
         brain
             (B, L, width) tokens of an encoder.
         kept
-            (B,) False where the brain is withheld: the null context stands for it, and latents of
-            0 for the guess.
+            (B,) False where the brain is withheld, and the null context stands for it.
         guess
             (B, C, H, W) first guesses of the pictures in [0, 1], of a network that takes them.
+        guessed
+            (B,) False where the guess is withheld, and latents of 0 stand for it; left out, where
+            the brain is.
         """
         if self.first_guess != (guess is not None):
             raise ConfigError(
@@ -154,7 +160,9 @@ class LatentDiffusion(nn.Module):
         latents = None if guess is None else self.encode(guess)
         if kept is not None:
             context = torch.where(kept[:, None, None], context, self._null())
-            latents = None if latents is None else latents * kept[:, None, None, None]
+        guessed = kept if guessed is None else guessed
+        if latents is not None and guessed is not None:
+            latents = latents * guessed[:, None, None, None]
         return self._conditions(context, latents)
 
     def forward(
@@ -164,12 +172,13 @@ class LatentDiffusion(nn.Module):
         times: Tensor,
         kept: Tensor | None = None,
         guess: Tensor | None = None,
+        guessed: Tensor | None = None,
     ) -> Tensor:
         """Return what the network finds in latents that hold noise.
 
         Parameters
         ----------
-        brain, kept, guess
+        brain, kept, guess, guessed
             As for `condition`.
         latents
             (B, c, h, w).
@@ -179,7 +188,8 @@ class LatentDiffusion(nn.Module):
         c, h, w = self.first_stage.latent_shape
         sizes = check_shape(latents, "B C H W", name="latents", C=c, H=h, W=w)
         check_shape(times, "B", name="times", B=sizes["B"])
-        found: Tensor = self.unet(latents, times, self.condition(brain, kept, guess))
+        condition = self.condition(brain, kept, guess, guessed)
+        found: Tensor = self.unet(latents, times, condition)
         return found
 
     def noised(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,9 @@ class DenoiseConfig(TaskConfig):
     pictures alone: a diffusion for a later stage to fine-tune. Needs model.null_context."""
     more_pictures: Path | None = None
     """Folder of pictures, or a file of arrays, that nobody saw: they are learned without a brain.
-    One that was seen in a trial is refused. Needs model.null_context."""
+    One that was seen in a trial is refused. With model.first_guess, they are given what ridge would
+    guess of them, as blurred and as wrong as its guesses of training pictures. Needs
+    model.null_context."""
     more_key: str = ""
     """Array of pictures in that file; empty where it holds one array."""
     more_batch: int = Field(25, ge=1)
@@ -112,6 +114,11 @@ class DenoiseConfig(TaskConfig):
         if network.first_guess:
             guess = FirstGuess.fit(self.guess, data.trials, job.fold.train_trials, job.seed)
             data.guesses = self.guesses(guess, job.fold, job.seed)
+            if data.more is not None:
+                train = job.fold.train_trials
+                data.more_guesses = guess.imitated(
+                    data.more, train, data.guesses[list(train)], job.seed
+                )
             state |= guess.state()
         data.setup()
         weights = self._trained(job, data, network, begun)

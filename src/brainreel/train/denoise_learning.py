@@ -81,6 +81,7 @@ class DenoiseTask(LearningTask):
             guesses=guesses,
             voxels=batch.voxels * keep.to(batch.voxels),
             paired=batch.paired & told.to(batch.paired.device),
+            guessed=batch.guessed & told.to(batch.guessed.device),
         )
         total, count = self._error(changed, draw)
         return self.share_of_loss(total, count, len(pictures))
@@ -140,8 +141,8 @@ class DenoiseTask(LearningTask):
         noise, times = self.noise(latents, draw)
         mixed, target = self.model.noised(latents, noise, times)
         kept = None if self.model.null_context is None else batch.paired
-        guesses = batch.guesses if self.model.first_guess else None
-        found = self.model(batch.voxels, mixed, times, kept, guesses)
+        guess = (batch.guesses, batch.guessed) if self.model.first_guess else ()
+        found = self.model(batch.voxels, mixed, times, kept, *guess)
         error = (found.float() - target.float()).square().mean(dim=(1, 2, 3))
         return (error * batch.counted).sum(), batch.counted.sum()
 

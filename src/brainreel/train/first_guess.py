@@ -15,6 +15,10 @@ from brainreel.models.picture_ridge import PictureRidge, PictureRidgeConfig
 
 Float32 = NDArray[np.float32]
 _GUESS = "guess/"
+# Of imitated guesses: most principal components of pictures, and the penalty of their map as a share
+# of the components' mean variance, so that a map of some hundred trials does not fit their noise.
+_AXES, _SHRUNK = 60, 0.1
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,47 @@ class FirstGuess:
                 model.fit(voxels[~out], pictures[~out], rng=_rng(seed, person))
                 guesses[out] = model.predict(voxels[out])
             found[self.trials.person[places] == person] = guesses
+        return found
+
+    def imitated(
+        self, pictures: Float32, rows: Sequence[int], unseen: Float32, seed: int
+    ) -> Float32:
+        """Return guesses of pictures that nobody saw, as ridge would make them if they were seen.
+
+        g' = m + (p' - m) W^T M + r,  M = argmin |(G - m) - (P - m) W^T M|^2 + a |M|^2
+
+        W are the principal components of the training pictures P, G what was guessed of them
+        unseen, and r the residual of a training trial drawn at random: the guesses are as blurred,
+        and as wrong, as those that a network meets.
+
+        Parameters
+        ----------
+        pictures
+            (N, C, H, W) in [0, 1].
+        rows
+            Training trials.
+        unseen
+            (B, C, H, W) guesses of them by `unseen`.
+        seed
+            Of the drawn residuals.
+        """
+        seen = np.asarray(_pictures(self.trials)[np.asarray(rows, np.int64)])
+        true, guessed = (part.reshape(len(part), -1).astype(np.float64) for part in (seen, unseen))
+        mean = true.mean(axis=0)
+        _, sizes, axes = np.linalg.svd(true - mean, full_matrices=False)
+        axes = axes[: min(_AXES, len(true) - 1)]
+        scores = (true - mean) @ axes.T
+        penalty = _SHRUNK * np.mean(sizes[: len(axes)] ** 2)
+        kernel = scores.T @ scores + penalty * np.eye(len(axes))
+        blur = np.linalg.solve(kernel, scores.T @ (guessed - mean))
+        residuals = guessed - mean - scores @ blur
+        drawn = np.random.default_rng([seed, 11]).integers(len(true), size=len(pictures))
+        found = np.empty_like(pictures)
+        for first in range(0, len(pictures), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            flat = pictures[part].reshape(len(pictures[part]), -1)
+            made = mean + (flat - mean) @ axes.T @ blur + residuals[drawn[part]]
+            found[part] = np.clip(made, 0, 1).reshape(pictures[part].shape)
         return found
 
 
