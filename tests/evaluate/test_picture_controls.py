@@ -17,6 +17,12 @@ from brainreel.train.recipe import ScoringConfig
 SCORING = ScoringConfig(n_permutations=100, n_bootstrap=100, n_way=(2,))
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written lands in no folder of the project."""
+    monkeypatch.chdir(tmp_path)
+
+
 class TwoControls(PicturesConfig):
     def control_names(self) -> tuple[str, ...]:
         return ("brain_shuffled", "class_alone")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
@@ -71,6 +73,42 @@ def test_a_shuffled_pairing_falls_to_chance() -> None:
     assert right["pixel_correlation"].value > right["pixel_correlation"].null.max()
     low, high = np.quantile(wrong["pixel_correlation"].null, [0.001, 0.999])
     assert low <= wrong["pixel_correlation"].value <= high
+
+
+def test_trials_of_one_picture_are_resampled_together() -> None:
+    """Ten more trials of each picture are no ten times the evidence on other pictures."""
+    rng = np.random.default_rng(2)
+    true = np.repeat(rng.random((6, 1, 8, 8)).astype(np.float32), 10, axis=0)
+    # How well a picture is told lies in the picture.
+    mix = np.repeat(np.linspace(0.1, 0.9, 6), 10)[:, None, None, None]
+    predicted = (mix * true + (1 - mix) * rng.random(true.shape)).astype(np.float32)
+    labels, trials = np.zeros(60, np.int64), np.arange(60)
+    part = PicturePrediction("s", "s", "a", predicted, true, labels, trials, true.mean(axis=0))
+    found = score_pictures([part], SCORING, seed=0)["mse"]
+    means = ((predicted - true) ** 2).mean(axis=(1, 2, 3)).reshape(6, 10).mean(axis=1)
+    assert found.n_blocks == 6
+    rows = np.random.default_rng([0, 3]).integers(6, size=(200, 6))
+    np.testing.assert_allclose(found.resamples, means[rows].mean(axis=1), rtol=1e-5)
+
+
+def test_pictures_too_small_for_ssim_have_the_other_scores() -> None:
+    small = [
+        replace(
+            p, **{name: getattr(p, name)[..., :4, :4] for name in ("predicted", "true", "baseline")}
+        )
+        for p in folds(0.3)
+    ]
+    found = score_pictures(small, SCORING, seed=0)
+    assert "ssim" not in found
+    assert {"pixel_correlation", "mse", "psnr", "identification_2way"} <= set(found)
+    assert not any("ssim" in name for name in found)
+
+
+def test_pictures_that_are_met_exactly_have_no_interval_of_an_infinite_score() -> None:
+    same = [replace(p, predicted=p.true) for p in folds(0.3)]
+    found = score_pictures(same, SCORING, seed=0)["psnr"]
+    assert np.isinf(found.value)
+    assert not found.resamples.size
 
 
 def test_a_plain_picture_is_no_piece_of_the_interval() -> None:

@@ -43,6 +43,8 @@ def test_plain_pictures_have_an_ssim_and_no_correlation(rng):
     assert np.isfinite(correlation_pairs(predicted, true)[:, ::2]).all()
     np.testing.assert_allclose(ssim_pairs(predicted, true), by_loop(ssim, predicted, true))
     assert ssim_pairs(true, true)[1, 1] == pytest.approx(1.0)
+    # A plain reconstruction has told nothing, and is not left out for it.
+    np.testing.assert_array_equal(correlation_pairs(true, predicted)[1], np.zeros(3))
 
 
 def test_distances_of_near_vectors_far_from_zero_do_not_cancel(rng):

@@ -20,7 +20,7 @@ from brainreel.metrics.image_pairs import (
     squared_distance_pairs,
     ssim_pairs,
 )
-from brainreel.metrics.images import psnr, ssim
+from brainreel.metrics.images import SSIM_WINDOW, psnr, ssim
 from brainreel.metrics.pairings import classification_pairs, identification_pairs
 from brainreel.metrics.ranking import n_way_classification, n_way_identification
 from brainreel.train.picture_scoring import PictureScoringConfig
@@ -74,13 +74,14 @@ def pair_scores(
     config
         Which scores.
     ssim_too
-        Whether SSIM is made of all pairs.
+        Whether SSIM is made of all pairs; it is left out of pictures too small for it.
     """
     found = {
         "pixel_correlation": _of(correlation_pairs(look.pictures, truth.pictures)),
         "mse": _of(mse_pairs(look.pictures, truth.pictures), lower=True),
     }
-    if ssim_too:
+    large = min(truth.pictures.shape[2:]) >= SSIM_WINDOW
+    if ssim_too and large:
         found["ssim"] = _of(ssim_pairs(look.pictures, truth.pictures))
     if look.perceptual is not None and truth.perceptual is not None:
         found["lpips"] = _of(squared_distance_pairs(look.perceptual, truth.perceptual), lower=True)
@@ -118,13 +119,13 @@ def grade(
     n = len(truth.pictures)
     paired = n * truth.pictures.size <= MOST_PAIRED_PIXELS
     found = pair_scores(look, truth, config, ssim_too=paired)
-    if not paired:
+    if not paired and min(truth.pictures.shape[2:]) >= SSIM_WINDOW:
         found["ssim"] = Graded(ssim(look.pictures, truth.pictures))
     found["psnr"] = Graded(psnr(look.pictures, truth.pictures))
     if config.trials and look.probabilities is not None and truth.probabilities is not None:
         found |= _drawn(look.probabilities, truth.probabilities, config, found, seed)
     order = ("pixel_correlation", "mse", "ssim", "psnr")
-    ordered = {name: found[name] for name in order} | found
+    ordered = {name: found[name] for name in order if name in found} | found
     ways = [ways for ways in n_way if ways <= n]
     return ordered | _identified(found, config, ways)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainreel.data.samples import Trials
+from brainreel.data.stored_pictures import number_equal
 from brainreel.evaluate.beside import CONTROL
 from brainreel.evaluate.parts import Float64, Measured, card_of, fall_of, mean_over_people
 from brainreel.evaluate.picture_grades import (
@@ -106,10 +107,10 @@ def score_pictures(
     n = len(truth.pictures)
     rng = np.random.default_rng([seed, 4])
     pairings = rng.permuted(np.tile(np.arange(n), (scoring.n_permutations, 1)), axis=1)
-    rows = np.random.default_rng([seed, 3]).integers(n, size=(scoring.n_bootstrap, n))
+    resampled = _Resampled.of(truth.pictures, scoring.n_bootstrap, seed)
     every = graded | (sets.scores() if looks else {})
     measured = {
-        name: _measured(score, baselines.get(name.removesuffix(EACH), _NAN), pairings, rows)
+        name: _measured(score, baselines.get(name.removesuffix(EACH), _NAN), pairings, resampled)
         for name, score in every.items()
     }
     return measured | _distances(look, looks, truth, mean, fold_of)
@@ -124,17 +125,52 @@ def _sets(folds: Sequence[PicturePrediction]) -> list[NDArray[np.floating]]:
     return [np.concatenate([part[:, s] for part in samples]) for s in range(n)]
 
 
+class _Resampled(NamedTuple):
+    """Resamples of the pictures that were seen: trials of one picture are no new evidence.
+
+    Attributes
+    ----------
+    shown
+        (N,) number of the picture that each trial saw.
+    times
+        (n, N) how often each trial stands in each resample.
+    """
+
+    shown: NDArray[np.int64]
+    times: Float64
+
+    @classmethod
+    def of(cls, true: NDArray[np.floating], n: int, seed: int) -> _Resampled:
+        """Draw `n` resamples of (N, C, H, W) true pictures."""
+        shown = number_equal(true)
+        n_pictures = int(shown.max()) + 1
+        drawn = np.random.default_rng([seed, 3]).integers(n_pictures, size=(n, n_pictures))
+        times = np.zeros((n, n_pictures))
+        np.add.at(times, (np.arange(n)[:, None], drawn), 1)
+        return cls(shown, times[:, shown])
+
+    def means(self, pieces: Float64) -> tuple[Float64, int]:
+        """Return the mean of (N,) pieces in each resample, and how many pictures have one.
+
+        None for one picture, or where a mean is infinite. A resample of pieces that are all NaN is
+        left out.
+        """
+        known = ~np.isnan(pieces)
+        n_pictures = len(np.unique(self.shown[known]))
+        if n_pictures < 2 or not np.isfinite(pieces[known]).all():
+            return np.zeros(0), n_pictures
+        size = self.times @ known
+        total = self.times @ np.where(known, pieces, 0.0)
+        return total[size > 0] / size[size > 0], n_pictures
+
+
 def _measured(
-    score: Graded, baseline: float, pairings: NDArray[np.int64], rows: NDArray[np.int64]
+    score: Graded, baseline: float, pairings: NDArray[np.int64], resampled: _Resampled
 ) -> Measured:
     """Join a score with its resamples over pictures, its null over pairings and its chance."""
-    n, null, resamples = len(score.own), np.zeros(0), np.zeros(0)
+    n, null = len(score.own), np.zeros(0)
     pieces = score.own if score.pieces is None else score.pieces
-    known = int(np.count_nonzero(~np.isnan(pieces)))
-    if known > 1:
-        picked = pieces[rows]
-        # A plain picture has no correlation; a resample of such alone is left out.
-        resamples = np.nanmean(picked[~np.isnan(picked).all(axis=1)], axis=1)
+    resamples, known = resampled.means(pieces)
     if score.every is not None and n > 1 and not np.isnan(score.every).all():
         null = np.nanmean(score.every[np.arange(n), pairings], axis=1)
     return Measured(

@@ -71,7 +71,10 @@ def mse_pairs(predicted: Numbers, true: Numbers) -> Float64:
 
 
 def correlation_pairs(rows: Numbers, columns: Numbers) -> Float64:
-    """Correlate every row with every column vector, NaN where one of the two does not vary.
+    """Correlate every row with every column vector.
+
+    NaN where the column, which is the true side, does not vary; 0 where only the row does not, or
+    leaving out hard pictures would pay.
 
     Parameters
     ----------
@@ -84,7 +87,6 @@ def correlation_pairs(rows: Numbers, columns: Numbers) -> Float64:
     """
     x, y = _flat(rows), _flat(columns)
     r = correlation_similarity(x, y)
-    r[~unit_columns(x.T)[1]] = np.nan
     r[:, ~unit_columns(y.T)[1]] = np.nan
     return np.clip(r, -1.0, 1.0)
 

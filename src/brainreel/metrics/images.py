@@ -70,7 +70,8 @@ def pixel_correlation(predicted: Numbers, true: Numbers) -> Float64:
 
     Returns
     -------
-    (B,) in [-1, 1]; NaN where one of the two is a plain surface.
+    (B,) in [-1, 1]; NaN where the true picture is a plain surface, 0 where only the predicted one
+    is: it has told nothing of what was there.
     """
     _pair(predicted, true)
     return 1.0 - feature_distance(_flat(predicted), _flat(true))
@@ -88,7 +89,8 @@ def feature_distance(predicted: Numbers, true: Numbers) -> Float64:
 
     Returns
     -------
-    (B,) in [0, 2], smaller is nearer; NaN where features do not vary.
+    (B,) in [0, 2], smaller is nearer; NaN where the true features do not vary, 1 where only the
+    predicted ones do not.
 
     Notes
     -----
@@ -98,10 +100,10 @@ def feature_distance(predicted: Numbers, true: Numbers) -> Float64:
     check_shape(true, "B D", name="true", **sizes)
     check_finite(predicted, "predicted")
     check_finite(true, "true")
-    x, varies_x = unit_columns(np.asarray(predicted).T)
-    y, varies_y = unit_columns(np.asarray(true).T)
+    x, _ = unit_columns(np.asarray(predicted).T)
+    y, varies = unit_columns(np.asarray(true).T)
     r = np.clip(np.einsum("db,db->b", x, y), -1.0, 1.0)
-    return np.where(varies_x & varies_y, 1.0 - r, np.nan)
+    return np.where(varies, 1.0 - r, np.nan)
 
 
 def ssim(predicted: Numbers, true: Numbers) -> Float64:
