@@ -59,6 +59,22 @@ def test_events_name_the_film_and_the_pictures(study: StudyTruth, toy: StudyConf
     assert pictures["category"].tolist() == names.tolist()
 
 
+def test_pictures_that_nobody_sees_are_others_and_change_nothing(
+    tmp_path: Path, toy: StudyConfig, study: StudyTruth
+) -> None:
+    told = toy.to_dict() | {"n_more_pictures": 5, "n_subjects": 1}
+    more = simulate_study(tmp_path / "more", StudyConfig.parse(told))
+    with np.load(more.root / "derivatives" / "pictures" / "more.npz") as file:
+        unseen = file["pictures"]
+    name = Path("derivatives") / "trials" / "sub-01_pictures.npz"
+    with np.load(more.root / name) as one, np.load(study.root / name) as two:
+        np.testing.assert_array_equal(one["pictures"], two["pictures"])
+        np.testing.assert_array_equal(one["voxels"], two["voxels"])
+        seen = {picture.tobytes() for picture in one["pictures"]}
+    assert unseen.shape == (5, 3, toy.picture_size, toy.picture_size)
+    assert seen.isdisjoint(picture.tobytes() for picture in unseen)
+
+
 def test_images_say_where_and_when(study: StudyTruth, toy: StudyConfig) -> None:
     raw = nibabel.load(study.root / "sub-01" / "func" / "sub-01_task-film_run-1_bold.nii.gz")
     assert raw.shape[-1] == np.ceil(22 / 1.5)

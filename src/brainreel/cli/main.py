@@ -66,6 +66,9 @@ def simulate(
     frame_rate_hz: Annotated[
         float | None, typer.Option(help="Film frames per second in a study (12.5).")
     ] = None,
+    more_pictures: Annotated[
+        int | None, typer.Option(help="Pictures of a study that nobody sees (0).")
+    ] = None,
     train: Annotated[int | None, typer.Option(help="Short films to learn from.")] = None,
     validation: Annotated[int | None, typer.Option(help="Short films to validate.")] = None,
     test: Annotated[int | None, typer.Option(help="Short films to score.")] = None,
@@ -83,6 +86,7 @@ def simulate(
             "grid": grid,
             "tr_s": tr_s,
             "frame_rate_hz": frame_rate_hz,
+            "more_pictures": more_pictures,
         },
         {"train": train, "validation": validation, "test": test},
         film_duration_s,

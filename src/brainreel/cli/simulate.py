@@ -34,7 +34,11 @@ _SIZES: Mapping[str, Mapping[str, Any]] = {
         "n_test_pictures": 0,
     },
 }
-_COUNTS = {"subjects": "n_subjects", "films": "n_films"}
+_COUNTS = {
+    "subjects": "n_subjects",
+    "films": "n_films",
+    "more_pictures": "n_more_pictures",
+}
 
 
 def simulate(

@@ -92,6 +92,9 @@ class StudyConfig(Config):
     """Pictures to learn from."""
     n_test_pictures: int = Field(40, ge=0)
     """Pictures to reconstruct; with none of either the picture task is left out."""
+    n_more_pictures: int = Field(0, ge=0)
+    """Pictures of the same kinds that nobody sees, for models that learn to draw
+    (derivatives/pictures/more.npz)."""
     picture_size: int = Field(32, ge=8)
     """Height and width of a picture in pixels; a multiple of 8 suits all networks."""
     picture_gap_s: float = Field(3.0, ge=1)
@@ -189,6 +192,10 @@ def _make_pictures(root: Path, config: StudyConfig) -> tuple[NDArray[np.uint8], 
     )
     for number, picture in enumerate(pictures, start=1):
         write_png(root / "stimuli" / "pictures" / f"picture-{number:03d}.png", picture)
+    if config.n_more_pictures:
+        own = np.random.default_rng([config.seed, 9])  # so that the others stay as they are
+        more, _ = draw_pictures(config.n_more_pictures, 0, config.picture_size, own)
+        write_arrays(root / "derivatives" / "pictures" / "more.npz", {"pictures": more})
     return pictures, labels
 
 

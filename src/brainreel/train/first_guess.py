@@ -15,8 +15,8 @@ from brainreel.models.picture_ridge import PictureRidge, PictureRidgeConfig
 
 Float32 = NDArray[np.float32]
 _GUESS = "guess/"
-# Of imitated guesses: most principal components of pictures, and the penalty of their map as a share
-# of the components' mean variance, so that a map of some hundred trials does not fit their noise.
+# Of imitated guesses: most principal components, and the penalty of their map as a share of the
+# components' mean variance, so that a map of some hundred trials does not fit their noise.
 _AXES, _SHRUNK = 60, 0.1
 _AT_ONCE = 512
 
