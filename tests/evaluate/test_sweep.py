@@ -13,7 +13,7 @@ from scipy import stats
 from brainreel.errors import DataError
 from brainreel.evaluate.parts import Measured
 from brainreel.evaluate.pictures import score_pictures
-from brainreel.evaluate.pieces import pieces_file, pieces_table, read_pieces
+from brainreel.evaluate.pieces import ITEM, pieces_file, pieces_table, read_pieces
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.evaluate.sweep import Scored, Summary, summarise
 from brainreel.train.predictions import PicturePrediction
@@ -23,11 +23,19 @@ PROTOCOL = {"splits": ["s"], "scoring": {"n_bootstrap": 400, "level": 0.9}}
 
 
 def run(
-    variant: str, seed: int, items: np.ndarray, people: int = 1, *, pieces: bool = True
+    variant: str,
+    seed: int,
+    items: np.ndarray,
+    people: int = 1,
+    *,
+    pieces: bool = True,
+    repeats: int = 1,
 ) -> Scored:
     """A run whose score is the mean over people of their items' means."""
-    keys = [(f"sub-{i * people // len(items)}", "f", i) for i in range(len(items))]
-    index = pd.MultiIndex.from_tuples(keys, names=["subject", "fold", "trial"])
+    keys = [
+        (f"sub-{i * people // len(items)}", "f", i, str(i // repeats)) for i in range(len(items))
+    ]
+    index = pd.MultiIndex.from_tuples(keys, names=ITEM)
     table = pd.DataFrame({"ssim": items}, index=index)
     value = float(table["ssim"].groupby(level="subject").mean().mean())
     low_high = {"ssim": (value - 0.1 - seed, value + 0.1 + seed)}
@@ -78,6 +86,20 @@ def test_a_difference_is_paired_item_by_item(people: int) -> None:
     assert one.difference_interval == pytest.approx((low, high), abs=0.012)
     unpaired = 2 * 1.64 * np.sqrt(2 / 30)
     assert high - low < unpaired / 5
+
+
+def test_trials_of_one_picture_are_resampled_together() -> None:
+    gain = np.repeat(drawn(8, 10), 3)  # three trials of each of ten pictures
+    together = found([run("base", 0, drawn(0), repeats=3), run("v", 0, drawn(0) + gain, repeats=3)])
+    once = found([run("base", 0, drawn(0, 10)), run("v", 0, drawn(0, 10) + gain[::3])])
+    assert together.n == once.n == 10
+    assert together.difference_interval == pytest.approx(once.difference_interval)
+
+
+def test_an_infinite_difference_has_no_interval() -> None:
+    items = drawn(0)
+    items[4] = np.inf
+    assert found([run("base", 0, drawn(0)), run("v", 0, items)]).difference_interval is None
 
 
 def test_without_items_a_difference_is_over_seeds() -> None:
@@ -132,7 +154,7 @@ def test_the_mean_of_a_column_of_pieces_is_the_score(tmp_path: Path) -> None:
         folds.append(
             PicturePrediction("s", fold, "1", blurred, true, numbers % 2, numbers, true.mean(0))
         )
-    folds[0].predicted[2] = 0.5  # plain: no correlation
+    folds[0].true[2] = 0.5  # plain: no correlation
     scoring = ScoringConfig(n_permutations=5, n_bootstrap=5)
     scores: dict[str, Measured] = score_pictures(folds, scoring, 0)
     (tmp_path / "predictions").mkdir()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from brainreel.evaluate.parts import Float64, resampled_means
+from brainreel.evaluate.parts import Float64
 from brainreel.evaluate.pieces import ITEM
 from brainreel.evaluate.scorecard import Interval, Scorecard
 from brainreel.metrics.bootstrap import percentile_interval
@@ -65,7 +65,7 @@ class Summary:
         What the interval of the difference speaks of: "items" (other test items, with these
         seeds), "seeds" (other seeds, with these test items), or "" without one.
     n
-        Number of these.
+        Number of these; of items, the different pictures that the person who saw fewest saw.
     """
 
     variant: str
@@ -143,7 +143,7 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]], score: str) -> dict[str,
     """Return d = mean over seeds of (variant - base), and its interval.
 
     Over items where all runs know what each of them adds: d_i = mean over seeds, resampled over i
-    within each person. Else over seeds: d ± t s / √S.
+    within each person, trials of one picture together. Else over seeds: d ± t s / √S.
     """
     apart = np.array([a.card.scores[score] - b.card.scores[score] for a, b in pairs])
     value = float(apart.mean())
@@ -151,8 +151,8 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]], score: str) -> dict[str,
     level, n = float(scoring.get("level", 0.95)), int(scoring.get("n_bootstrap", 1000))
     items = _item_differences(pairs, score)
     if items:
-        resamples = np.mean([resampled_means(part, n, _SEED) for part in items], axis=0)
-        least = min(len(part) for part in items)
+        resamples = np.mean([_resampled(part, n) for part in items], axis=0)
+        least = min(_n_pictures(part) for part in items)
         low, high, *_ = percentile_interval(value, resamples, n_blocks=least, level=level)
         if low < high:
             told = {"difference_interval": (low, high), "over": "items", "n": least}
@@ -169,7 +169,7 @@ def _difference(pairs: Sequence[tuple[Scored, Scored]], score: str) -> dict[str,
     return {"difference": value}
 
 
-def _item_differences(pairs: Sequence[tuple[Scored, Scored]], score: str) -> list[Float64]:
+def _item_differences(pairs: Sequence[tuple[Scored, Scored]], score: str) -> list[pd.Series[float]]:
     """Return each person's (N,) differences, item by item; none if items are not the same ones."""
     split, _, name = score.rpartition(":")
     tables = []
@@ -181,8 +181,22 @@ def _item_differences(pairs: Sequence[tuple[Scored, Scored]], score: str) -> lis
     if any(not table.index.equals(tables[0].index) for table in tables):
         return []
     mean = pd.concat(tables, axis=1).mean(axis=1, skipna=False).dropna()
-    parts = [part.to_numpy(np.float64) for _, part in mean.groupby(level=ITEM[0], sort=False)]
-    return parts if parts and min(map(len, parts)) > 1 else []
+    if not np.isfinite(mean).all():
+        return []
+    parts = [part for _, part in mean.groupby(level=ITEM[0], sort=False)]
+    return parts if parts and min(map(_n_pictures, parts)) > 1 else []
+
+
+def _n_pictures(items: pd.Series[float]) -> int:
+    return int(items.index.get_level_values(ITEM[-1]).nunique())
+
+
+def _resampled(items: pd.Series[float], n: int) -> Float64:
+    """Return the mean of items in each of `n` resamples of their pictures."""
+    pictures = items.groupby(level=ITEM[-1], sort=False)
+    sums, sizes = pictures.sum().to_numpy(np.float64), pictures.size().to_numpy()
+    drawn = np.random.default_rng([_SEED, 3]).integers(len(sums), size=(n, len(sums)))
+    return np.asarray(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
 
 
 def _table(run: Scored, split: str, name: str) -> pd.Series[float] | None:
