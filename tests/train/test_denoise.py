@@ -206,6 +206,9 @@ def test_pictures_that_nobody_saw_are_learned_without_a_brain(tmp_path: Path) ->
     assert np.isfinite(found.predicted).all()
     with pytest.raises(ConfigError, match=r"task.withheld needs .* model.null_context=true"):
         denoise.fit(job(tmp_path / "b"))
+    state = denoise.fit(own)
+    (tmp_path / "more.npz").unlink()  # who predicts does not need what was learned
+    assert len(denoise.predict(own, state)) == 1
     data = trials()
     assert data.pictures is not None
     more[5] = data.pictures[20, 0]
@@ -250,6 +253,14 @@ def test_what_cannot_be_drawn_from_is_told(tmp_path: Path) -> None:
     assert task().predict_control(own, state, "class_alone") == []
     with pytest.raises(ConfigError, match=r"task.average needs whole weights.*fsdp shards them"):
         task(average=0.9).fit(job(tmp_path / "fsdp", trainer={"strategy": "fsdp"}))
+    # Told before the training, not after it.
+    with pytest.raises(ConfigError, match="steps=2000 is more than the 1000 noise levels"):
+        task(sampling={"steps": 2000}).fit(job(tmp_path / "steps"))
+    guided = task(sampling={"guidance": 2.0})
+    with pytest.raises(ConfigError, match=r"task.sampling.guidance needs .* model.null_context"):
+        guided.fit(job(tmp_path / "guided"))
+    with pytest.raises(ConfigError, match=r"nothing is learned without one. Set task.withheld=0.1"):
+        guided.fit(job(tmp_path / "guided", model={"null_context": True}))
     with pytest.raises(DataError, match="no control 'film_noise'"):
         task().predict_control(own, state, "film_noise")
 

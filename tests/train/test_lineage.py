@@ -18,7 +18,7 @@ from brainreel.models.sc_mbm import SCMBMConfig
 from brainreel.report.protocol import tell
 from brainreel.shapes import DataSpec
 from brainreel.train.fit import fit
-from brainreel.train.lineage import adapted_on_test, read_lineage
+from brainreel.train.lineage import adapted_on_test, check_unseen, read_lineage
 from brainreel.train.recipe import RunConfig
 
 from ..data.volume_data import in_time, people
@@ -27,6 +27,8 @@ SIZES = {
     "name": "sc_mbm", "patch": 3, "width": 8, "depth": 1, "heads": 2, "decoder_width": 8,
     "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5,
 }  # fmt: skip
+TINY_STAGE = {"name": "vq", "channels": 8, "multiples": [1, 2], "blocks": 1, "norm_groups": 4,
+              "codes": 8}  # fmt: skip
 
 
 @pytest.fixture
@@ -147,3 +149,77 @@ def test_the_stamp_is_told_on_the_page() -> None:
     (stamp,) = tell(Scorecard("", protocol={"adapted_on_test": ["runs/adapted"]})).stamps
     assert "Transductive" in stamp
     assert "runs/adapted" in stamp
+
+
+def pictured(path: Path, voxels: np.ndarray, pictures: np.ndarray) -> Path:
+    np.savez(path, voxels=voxels, pictures=pictures)
+    return path
+
+
+def ridge(file: Path, **data: Any) -> RunConfig:
+    return RunConfig.parse({
+        "data": {
+            "name": "trials", "path": file, "picture_keys": ["pictures"],
+            "splits": [{"name": "given", "n_train": 14}], **data,
+        },
+        "model": {"name": "picture_ridge", "n_components": [3], "alphas": [10.0]},
+        "task": {"name": "pictures"},
+    })  # fmt: skip
+
+
+def test_folds_of_the_same_numbers_are_the_same_for_the_same_vectors_alone(
+    trials: Path, tmp_path: Path
+) -> None:
+    """Turned round, the first 14 rows of one file are tested as the last of another."""
+    np.savez(tmp_path / "turned.npz", voxels=np.load(trials)["voxels"][::-1])
+    fit(recipe(tmp_path / "turned.npz"), tmp_path / "turned")
+    with pytest.raises(LeakError, match=r"turned: was fitted on trial or TR 1\d, which is tested"):
+        fit(recipe(trials, start_from=tmp_path / "turned"), tmp_path / "x")
+    fit(recipe(trials), tmp_path / "same")
+    fit(recipe(trials, start_from=tmp_path / "same"), tmp_path / "on")
+
+
+def test_a_picture_that_is_tested_may_not_have_been_learned(tmp_path: Path) -> None:
+    """Two people with brains of their own; the second trained on what the first is tested on."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (20, 1, 8, 8), np.uint8)
+    brains = rng.normal(size=(2, 20, 9)).astype(np.float32)
+    one = pictured(tmp_path / "one.npz", brains[0], pictures)
+    two = pictured(tmp_path / "two.npz", brains[1], pictures[::-1])
+    data, folder = ridge(one).data.open(), tmp_path / "two"
+    fit(ridge(two), folder)
+    with pytest.raises(LeakError, match="two: has learned the picture of trial 14, which is teste"):
+        check_unseen(folder, data, sources=data.sources)
+    # The same brains, paired with other pictures.
+    fit(ridge(one, shuffle_pairs=True), tmp_path / "shuffled")
+    with pytest.raises(LeakError, match="shuffled: has learned the picture of trial 1"):
+        check_unseen(tmp_path / "shuffled", data, sources=data.sources)
+    # Same order, same folds: nothing that is tested was learned.
+    fit(ridge(pictured(tmp_path / "fair.npz", brains[1], pictures)), tmp_path / "fair")
+    check_unseen(tmp_path / "fair", data, sources=data.sources)
+    # Brains alone tell nothing of pictures.
+    blind = ridge(two).to_dict() | {"model": SIZES, "task": {"name": "mask", "batch": 7}}
+    fit(RunConfig.parse(blind | {"trainer": {"max_epochs": 1, "progress": False}}), tmp_path / "b")
+    check_unseen(tmp_path / "b", data, sources=data.sources)
+    staged = ridge(one).to_dict()
+    staged["stages"] = [{"data": ridge(two).to_dict()["data"]}, {}]
+    with pytest.raises(LeakError, match="given, trained in stage 1: has learned the picture of"):
+        fit(RunConfig.parse(staged), tmp_path / "x")
+
+
+def test_pictures_learned_beside_the_data_are_remembered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (20, 1, 8, 8), np.uint8)
+    brains = rng.normal(size=(20, 9)).astype(np.float32)
+    other = rng.integers(0, 256, (20, 1, 8, 8), np.uint8)
+    np.savez(tmp_path / "more.npz", more=pictures[16:])
+    content = ridge(pictured(tmp_path / "a.npz", brains, other)).to_dict() | {
+        "model": {"name": "first_stage", "first_stage": TINY_STAGE},
+        "task": {"name": "autoencode", "more_pictures": tmp_path / "more.npz"},
+        "trainer": {"max_epochs": None, "max_steps": 1, "progress": False, "accelerator": "cpu"},
+    }
+    fit(RunConfig.parse(content), tmp_path / "run")
+    tested = pictured(tmp_path / "b.npz", brains + 1, pictures)
+    data = ridge(tested).data.open()
+    with pytest.raises(LeakError, match="run: has learned the picture of trial 16, which is test"):
+        check_unseen(tmp_path / "run", data, sources=data.sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,12 @@ class PictureModule(ResumableModule):
         pictures = shown.take(chosen) if isinstance(shown, StoredPictures) else shown[chosen]
         pairs = Pairs(self.scored.blocks((), trials), pictures, guesses)
         return PictureRows(pairs, more, self.length, self.padding, self.more_guesses)
+
+    def further_digests(self) -> list[str]:
+        """Return the digest of the pictures without a brain, or nothing: by it a run knows them."""
+        return (
+            [] if self.more is None else [sha256(np.ascontiguousarray(self.more).data).hexdigest()]
+        )
 
     def train_dataloader(self) -> ResumableLoader:
         """Return shuffled pairs of the training part, from where a broken run stopped."""

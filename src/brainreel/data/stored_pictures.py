@@ -75,6 +75,21 @@ def number_equal(rows: NDArray[np.generic]) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
+def picture_digests(
+    pictures: NDArray[np.float32] | StoredPictures, rows: Sequence[int]
+) -> list[str]:
+    """Return for each of some trials the digest of its picture in bytes, whatever holds them."""
+    if isinstance(pictures, StoredPictures):
+        numbers = pictures.number[np.asarray(rows, dtype=np.int64)].tolist()
+        known = {number: _digest(pictures.stored[number]) for number in set(numbers)}
+        return [known[number] for number in numbers]
+    return [_digest(np.rint(pictures[row] * 255).astype(np.uint8)) for row in rows]
+
+
+def _digest(picture: NDArray[np.uint8]) -> str:
+    return blake2b(picture.tobytes(), digest_size=8).hexdigest()
+
+
 def kept_once(pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return each of (B, C, H, W) pictures once, (N, C, H, W), and (B,) its place there."""
     number = number_equal(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -75,6 +76,17 @@ class AutoencodeConfig(TaskConfig):
         """Return the run folders that the training starts from; published weights are none."""
         return tuple(path for path in super().starts() if (path / VERSIONS).is_file())
 
+    @property
+    def learns_pictures(self) -> bool:
+        """Always."""
+        return True
+
+    def further_pictures(self, shape: Sequence[int]) -> NDArray[np.float32] | None:
+        """Read `more_pictures`, if there are any."""
+        if self.more_pictures is None:
+            return None
+        return read_more_pictures(self.more_pictures, self.more_key, shape)
+
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights in `start_from`."""
         if self.start_from is None or not isinstance(model, PictureAutoencoderConfig):
@@ -94,6 +106,7 @@ class AutoencodeConfig(TaskConfig):
         data.setup()
         settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
         facts = [data.spec.to_json(), dict(data.trials.sources), str(job.fold), job.seed, begun]
+        facts += data.further_digests()
         learning = AutoencodeTask(
             network,
             job.optim,
@@ -164,10 +177,9 @@ class AutoencodeConfig(TaskConfig):
 
     def data(self, job: Job) -> PictureModule:
         """Return the pictures of the job's fold."""
-        trials, more = _trials(job), None
-        if self.more_pictures is not None:
-            shape = trials.spec().picture_shape
-            more = read_more_pictures(self.more_pictures, self.more_key, shape)
+        trials = _trials(job)
+        more = self.further_pictures(trials.spec().picture_shape)
+        if more is not None:
             check_not_shown(more, trials, str(self.more_pictures))
         sizes = {"batch": self.batch, "more_batch": self.more_batch}
         return PictureModule(trials, job.fold, seed=job.seed, more=more, **sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from brainreel.layers.picture_changes import PictureChanges
 from brainreel.models.base import ModelConfig
 from brainreel.models.brain_diffusion import BrainDiffusion, BrainDiffusionConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
+from brainreel.models.sampling import ladder
 from brainreel.shapes import DataSpec
 from brainreel.train.begin import NETWORK
 from brainreel.train.denoise_learning import DenoiseTask
@@ -93,6 +94,17 @@ class DenoiseConfig(TaskConfig):
         """Return the run folders that the training starts from; published weights are none."""
         return tuple(path for path in super().starts() if (path / VERSIONS).is_file())
 
+    @property
+    def learns_pictures(self) -> bool:
+        """Always."""
+        return True
+
+    def further_pictures(self, shape: Sequence[int]) -> NDArray[np.float32] | None:
+        """Read `more_pictures`, if there are any."""
+        if self.more_pictures is None:
+            return None
+        return read_more_pictures(self.more_pictures, self.more_key, shape)
+
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights that it starts from."""
         begun = (self.start_from, self.encoder_from, self.first_stage_from)
@@ -109,6 +121,7 @@ class DenoiseConfig(TaskConfig):
         self._check(job, network)
         sources = (self.start_from, self.encoder_from, self.first_stage_from)
         begun = begin_diffusion(network, job, *sources)
+        self._check_null(begun)
         self._check_stage(job, data, network, begun)
         state: State = {}
         if network.first_guess:
@@ -131,11 +144,22 @@ class DenoiseConfig(TaskConfig):
                 "task.average needs whole weights, and trainer.strategy=fsdp shards them. Set "
                 "trainer.strategy=ddp, or task.average=none."
             )
+        ladder(self.sampling.steps, network.noise.steps)
         needs = [name for name in ("withheld", "more_pictures") if getattr(self, name)]
+        needs += ["sampling.guidance"] * (self.sampling.guidance != 1)
         if needs and network.null_context is None:
             raise ConfigError(
                 f"task.{needs[0]} needs a context that stands for no brain. Set "
                 "model.null_context=true."
+            )
+
+    def _check_null(self, begun: Mapping[str, float]) -> None:
+        """Refuse guidance away from a context that nothing has taught what no brain is."""
+        taught = self.withheld or self.more_pictures or "null_context" in begun
+        if self.sampling.guidance != 1 and not taught:
+            raise ConfigError(
+                "task.sampling.guidance goes away from what is drawn without a brain, and nothing "
+                "is learned without one. Set task.withheld=0.1, or leave guidance at 1."
             )
 
     def _check_stage(
@@ -178,7 +202,7 @@ class DenoiseConfig(TaskConfig):
 
     def drawn(self, job: Job, state: State) -> Drawn:
         """Return the fitted network with what it draws of."""
-        data = self.data(job)
+        data = PictureModule(_trials(job), job.fold, batch=self.batch, seed=job.seed)
         network = built(job, data)
         load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
         data.moments = kept_moments(state, data.trials.subjects)
@@ -210,11 +234,10 @@ class DenoiseConfig(TaskConfig):
         return diffusion_reconstructor(draws, kept_moments(state, trials.subjects).get(who))
 
     def data(self, job: Job) -> PictureModule:
-        """Return the pairs of the job's fold."""
-        trials, more = _trials(job), None
-        if self.more_pictures is not None:
-            shape = trials.spec().picture_shape
-            more = read_more_pictures(self.more_pictures, self.more_key, shape)
+        """Return the pairs of the job's fold, and what is learned beside them."""
+        trials = _trials(job)
+        more = self.further_pictures(trials.spec().picture_shape)
+        if more is not None:
             check_not_shown(more, trials, str(self.more_pictures))
         sizes = {"batch": self.batch, "more_batch": self.more_batch}
         return PictureModule(trials, job.fold, seed=job.seed, more=more, **sizes)
@@ -233,6 +256,7 @@ class DenoiseConfig(TaskConfig):
     ) -> dict[str, Tensor]:
         settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
         facts = [data.spec.to_json(), dict(data.trials.sources), str(job.fold), job.seed, begun]
+        facts += data.further_digests()
         learning = DenoiseTask(
             network,
             job.optim,

@@ -222,7 +222,7 @@ def _fit_stages(
     data = opened[-1]
     for number, own in enumerate(opened):
         if own is not data:
-            _check_stage(stages[-1], number + 1, own, data, fold)
+            _check_stage(stages, number, own, data, fold)
     for number, (stage, own) in enumerate(zip(stages, opened, strict=True)):
         place = _place(folder, stages, number)
         state = stage.task.fit(job_of(stage, own, _same_fold(own, fold), place, handed))
@@ -235,11 +235,13 @@ def _place(folder: Path, stages: Sequence[RunConfig], number: int) -> Path:
     return folder if len(stages) == 1 else folder / f"stage-{number + 1}"
 
 
-def _check_stage(last: RunConfig, number: int, own: Opened, data: Opened, fold: Fold) -> None:
+def _check_stage(
+    stages: Sequence[RunConfig], number: int, own: Opened, data: Opened, fold: Fold
+) -> None:
     """Refuse a stage that trains on, or is chosen by, what the last stage tests on."""
-    name = f"{fold.name}, trained in stage {number}"
+    last, name = stages[-1], f"{fold.name}, trained in stage {number + 1}"
     earlier = _same_fold(own, fold)
-    check_stage_rows(own, earlier, data, fold, name)
+    check_stage_rows(stages[number].task, own, earlier, data, fold, name)
     if isinstance(own, Labelled) and isinstance(data, Labelled):
         beyond = len(own.items)
         joined = Fold(

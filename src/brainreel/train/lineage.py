@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from brainreel.checkpoints.store import VERSIONS
 from brainreel.data.catalog import Opened
 from brainreel.data.samples import Fold, Segment, Series, Trials
+from brainreel.data.stored_pictures import picture_digests
 from brainreel.errors import CheckpointError, LeakError
-from brainreel.files import read_json
+from brainreel.files import digest_json, read_json
 from brainreel.train.task import FOLDS, TaskConfig, folds_digest
 
 _OWN = "this run"
@@ -34,6 +35,11 @@ class Ancestor:
         SHA-256 of the data by file, and of the folds.
     rows
         Of trials: a digest of each voxel vector that it learned from, in any fold.
+    pictures
+        A digest of each picture that it learned from, in any fold or beside the data.
+    order
+        Digest of all its voxel vectors in order, and of all pictures: folds with the same numbers
+        are the same folds of these alone. Empty where that was not kept.
     """
 
     where: str
@@ -41,6 +47,8 @@ class Ancestor:
     transductive: bool = False
     digests: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 def lineage_of(stages: Sequence[tuple[TaskConfig, Opened]]) -> list[Ancestor]:
@@ -57,6 +65,7 @@ def lineage_of(stages: Sequence[tuple[TaskConfig, Opened]]) -> list[Ancestor]:
             found += (one for one in read_lineage(folder) if one not in found)
         transductive = bool(getattr(task, "transductive", False))
         seen = [i for fold in data.folds for i in _learned(fold, transductive)]
+        shown = [i for fold in data.folds for i in _learned(fold)] if task.learns_pictures else []
         found.append(
             Ancestor(
                 where=_OWN if len(stages) == 1 else f"stage {number} of {_OWN}",
@@ -64,6 +73,8 @@ def lineage_of(stages: Sequence[tuple[TaskConfig, Opened]]) -> list[Ancestor]:
                 transductive=transductive,
                 digests={**data.sources, FOLDS: folds_digest(data.folds)},
                 rows=tuple(sorted(_digests(data, seen))) if isinstance(data, Trials) else (),
+                pictures=tuple(sorted({*_shown(data, shown), *_further(task, data)})),
+                order=_order(data),
             )
         )
     return found
@@ -119,15 +130,23 @@ def check_unseen(folder: Path, data: Opened, *, sources: Mapping[str, str]) -> N
     Raises
     ------
     LeakError
-        Naming the fit, and the file or trial that it shares.
+        Naming the fit, and the file, trial or picture that it shares.
     """
-    own = folds_digest(data.folds)
+    own, order = folds_digest(data.folds), _order(data)
+    tests = [i for fold in data.folds for i in fold.test_trials]
     for one in read_lineage(folder):
         where = folder if one.where == str(folder) else f"{folder}, which began with {one.where}"
-        if one.digests.get(FOLDS) == own:
+        same_folds = one.digests.get(FOLDS) == own
+        # Of data in another order, folds of the same numbers are other folds.
+        same_rows, same_pictures = (
+            same_folds and (not one.order or not order or one.order[i] == order[i]) for i in (0, 1)
+        )
+        if one.pictures and not same_pictures:
+            _refuse_pictures(_shown(data, tests), one.pictures, str(where))
+        if same_rows:
             continue
         shared = [name for name, digest in sources.items() if digest in one.digests.values()]
-        if shared:
+        if shared and not same_folds:
             raise LeakError(
                 f"{where}: its network was fitted on the same data ({shared[0]}) with other "
                 "splits, so it may have been trained on what is tested here. Fit it with the same "
@@ -139,11 +158,15 @@ def check_unseen(folder: Path, data: Opened, *, sources: Mapping[str, str]) -> N
                 _refuse_shared(tested, one.rows, str(where))
 
 
-def check_stage_rows(own: Opened, earlier: Fold, data: Opened, fold: Fold, name: str) -> None:
-    """Refuse a stage that trains on a voxel vector that the last stage tests on.
+def check_stage_rows(
+    task: TaskConfig, own: Opened, earlier: Fold, data: Opened, fold: Fold, name: str
+) -> None:
+    """Refuse a stage that trains on a voxel vector or picture that the last stage tests on.
 
     Parameters
     ----------
+    task
+        Of the stage.
     own, earlier
         Data and fold of the stage.
     data, fold
@@ -158,6 +181,8 @@ def check_stage_rows(own: Opened, earlier: Fold, data: Opened, fold: Fold, name:
         return  # their film time and people tell, recording by recording
     seen = _vectors(own, earlier.train + earlier.validation, _learned(earlier))
     _refuse_shared(_vectors(data, fold.test, fold.test_trials), seen, name)
+    shown = _shown(own, _learned(earlier)) if task.learns_pictures else {}
+    _refuse_pictures(_shown(data, fold.test_trials), {*shown, *_further(task, own)}, name)
 
 
 def _learned(fold: Fold, transductive: bool = False) -> tuple[int, ...]:
@@ -171,6 +196,40 @@ def _refuse_shared(tested: Mapping[str, int], seen: Iterable[str], where: str) -
                 f"{where}: was fitted on trial or TR {tested[digest]}, which is tested here. Fit "
                 "it with the same data and data.splits, or leave it out."
             )
+
+
+def _refuse_pictures(tested: Mapping[str, int], learned: Collection[str], where: str) -> None:
+    found = [tested[digest] for digest in tested.keys() & set(learned)]
+    if found:
+        raise LeakError(
+            f"{where}: has learned the picture of trial {min(found)}, which is tested here. Fit it "
+            "with the same data and data.splits, or leave the picture out of it."
+        )
+
+
+def _shown(data: Opened, trials: Sequence[int]) -> dict[str, int]:
+    """Return the digest of the picture of each of some trials -> trial; none without pictures."""
+    if not isinstance(data, Trials) or data.pictures is None:
+        return {}
+    rows = sorted(set(trials))
+    return dict(zip(picture_digests(data.pictures, rows), rows, strict=True))
+
+
+def _further(task: TaskConfig, data: Opened) -> list[str]:
+    """Return the digests of pictures that a task learns beside those of its data."""
+    if not isinstance(data, Trials) or data.pictures is None:
+        return []
+    more = task.further_pictures(tuple(data.pictures.shape[1:]))
+    return [] if more is None else picture_digests(more, range(len(more)))
+
+
+def _order(data: Opened) -> tuple[str, ...]:
+    """Return the digest of all vectors of trials in order, and of all pictures."""
+    if not isinstance(data, Trials):
+        return ()
+    rows = range(len(data.voxels))
+    pictures = [] if data.pictures is None else picture_digests(data.pictures, rows)
+    return digest_json([_row_digest(data, i) for i in rows]), digest_json(pictures)
 
 
 def _vectors(
@@ -188,8 +247,11 @@ def _vectors(
 
 def _digests(data: Trials, trials: Iterable[int]) -> dict[str, int]:
     """Return the digest of each trial's own voxels, without what stands behind them, -> trial."""
-    sizes = data.sizes
-    return {_digest(data.voxels[i, : sizes[data.person[i]]].tobytes()): i for i in set(trials)}
+    return {_row_digest(data, i): i for i in set(trials)}
+
+
+def _row_digest(data: Trials, row: int) -> str:
+    return _digest(data.voxels[row, : data.sizes[data.person[row]]].tobytes())
 
 
 def _digest(row: bytes) -> str:
@@ -203,4 +265,7 @@ def _ancestor(one: Mapping[str, Any]) -> Ancestor:
         transductive=bool(one["transductive"]),
         digests=dict(one["digests"]),
         rows=tuple(one["rows"]),
+        # Lists from before these were kept lack them.
+        pictures=tuple(one.get("pictures", ())),
+        order=tuple(one.get("order", ())),
     )

@@ -62,6 +62,11 @@ class MaskConfig(TaskConfig):
     tunes so; what they saw stays unseen). Every score of this run, and of all runs that begin with
     its weights, is stamped with it."""
 
+    @property
+    def learns_pictures(self) -> bool:
+        """Whether features of pictures are told."""
+        return self.pictures is not None
+
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights in `start_from`."""
         return model if self.start_from is None else settled_voxels(model, self.start_from)

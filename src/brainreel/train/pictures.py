@@ -31,6 +31,11 @@ class PicturesConfig(TaskConfig):
 
     name: Literal["pictures"] = "pictures"
 
+    @property
+    def learns_pictures(self) -> bool:
+        """Always."""
+        return True
+
     def spec(self, job: Job) -> DataSpec:
         """Return the facts of the data that size the model."""
         return _trials(job).spec()

@@ -88,6 +88,15 @@ class TaskConfig(Config):
         given = (getattr(self, name) for name in type(self).model_fields if name.endswith("_from"))
         return tuple(folder for folder in given if isinstance(folder, Path))
 
+    @property
+    def learns_pictures(self) -> bool:
+        """Whether the fit learns from the pictures that were seen, not from brains alone."""
+        return False
+
+    def further_pictures(self, shape: Sequence[int]) -> NDArray[np.float32] | None:
+        """Return (N, C, H, W) pictures of a shape that are learned beside those of the data."""
+        return None
+
     @abstractmethod
     def fit(self, job: Job) -> State:
         """Learn from the training part of the job's fold alone; return the weights."""
