@@ -227,9 +227,15 @@ def test_betas_of_one_file(brainreel, kept_pictures, betas, tmp_path):
     assert "4 trials in 1 run, 3 pictures" in told
     assert not (tmp_path / "out").exists()
     assert "4 trials in 1 run" in brainreel(*asked, *SMALL).output
-    file = np.load(tmp_path / "out" / "trials" / "sub-03" / "sub-03_trials.npz")
+    path = tmp_path / "out" / "trials" / "sub-03" / "sub-03_trials.npz"
+    file = np.load(path)
     assert file["items"].tolist() == [0, 1, 0, 2]
     assert file["voxels"].shape == (4, int(np.isin(labels(), (3, 5, 8)).sum()))
+    # Vectors that fits were made of are not silently put in the place of others.
+    before = path.read_bytes()
+    other = brainreel(*asked, *SMALL, "rois.take=[V1]")
+    assert "was made of other voxels or regions. Choose another --out" in other.error
+    assert path.read_bytes() == before
 
 
 def rows(n: int) -> Callable[[Path], object]:

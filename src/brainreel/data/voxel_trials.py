@@ -83,14 +83,14 @@ def plan_trials(
         If pictures are missing, a person has one trial or parts of different voxels, or some
         trials have a picture or class and others not.
     OutputError
-        If vectors that were made with other options stand there.
+        If vectors that were made with other options, or of other voxels, stand there.
     """
     people: dict[str, list[TrialPart]] = {}
     for part in parts:
         people.setdefault(part.subject, []).append(part)
     for subject, own in people.items():
         _check_person(subject, own)
-        _check_free(vectors_folder(out, subject), config)
+        _check_free(vectors_folder(out, subject), config, own[0])
     rows = [row for part in parts for row in part.rows]
     lacking = [row for row in rows if not row.picture]
     if lacking and len(lacking) < len(rows):
@@ -123,15 +123,25 @@ def _check_person(subject: str, parts: Sequence[TrialPart]) -> None:
             )
 
 
-def _check_free(folder: Path, config: PrepareConfig) -> None:
+def _check_free(folder: Path, config: PrepareConfig, part: TrialPart) -> None:
     if not folder.exists():
         return
     manifest = folder / MANIFEST
     there = read_json(manifest) if manifest.is_file() else {}
+    told = ""
     if there.get("options_digest") != _options_digest(config):
-        raise OutputError(
-            f"{folder}: was made with other options. Choose another --out, or remove it first."
-        )
+        told = "with other options"
+    elif any(there.get(name) != digest for name, digest in _voxel_digests(part).items()):
+        told = "of other voxels or regions"
+    if told:
+        raise OutputError(f"{folder}: was made {told}. Choose another --out, or remove it first.")
+
+
+def _voxel_digests(part: TrialPart) -> dict[str, str]:
+    return {
+        "mask_digest": mask_digest(part.mask),
+        "regions_digest": regions_digest(part.regions),
+    }
 
 
 def _options_digest(config: PrepareConfig) -> str:
@@ -208,8 +218,7 @@ def _make_person(
         "label_column": plan.label_column,
         "n_left_out": sum(part.n_left_out for part in parts),
         "n_sharing_volumes": sum(part.n_sharing for part in parts),
-        "mask_digest": mask_digest(vectors.mask),
-        "regions_digest": regions_digest(vectors.regions),
+        **_voxel_digests(parts[0]),
         "sources": sources,
         "versions": {name: version(name) for name in _VERSIONS_OF},
     }
