@@ -36,7 +36,7 @@ class ScoringConfig(Config):
     """Length of a time block in seconds; longer than the haemodynamic response."""
     segment_s: float = Field(15.0, gt=0)
     """Length in seconds of the film segments told apart by identification."""
-    n_way: tuple[int, ...] = (2, 10)
+    n_way: tuple[Annotated[int, Field(ge=2)], ...] = (2, 10)
     """Numbers of candidates in identification, the right one counted in."""
     ceiling_floor: float = Field(0.1, gt=0, lt=1)
     """Voxels with a ceiling below it have no share of the ceiling; they are counted."""
