@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from . import denoise_run
+from .breaking import power_cut
 
 
 def test_two_processes_end_with_the_average_of_one(tmp_path: Path) -> None:
@@ -45,3 +47,18 @@ def test_half_the_precision_trains_alike(tmp_path: Path) -> None:
         np.testing.assert_allclose(half[key], value, rtol=0.05, atol=0.02, err_msg=key)
     key = "network/unet.network.conv_out.weight"
     assert np.abs(half[key] - one[key]).max() > 0
+
+
+def test_steps_of_joined_batches_go_on_after_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 4 batches of 11 pictures: the checkpoint of step 2 lies at the end of an epoch.
+    steps = {"accumulate": 2, "max_epochs": None, "max_steps": 5, "checkpoint_every_steps": 2}
+    asked = {"task": {"batch": 3, "changes": {"crop_rate": 0.5}}, "trainer": steps}
+    whole = denoise_run.fit(tmp_path / "whole", asked)
+    with power_cut(monkeypatch, step=3):
+        denoise_run.fit(tmp_path / "broken", asked)
+    again = denoise_run.fit(tmp_path / "broken", asked)
+    assert again.keys() == whole.keys()
+    for key, value in whole.items():
+        np.testing.assert_array_equal(again[key], value, err_msg=key)

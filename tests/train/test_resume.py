@@ -60,6 +60,11 @@ def test_killed_mid_epoch_it_ends_with_the_weights_of_an_unbroken_run(
         ("on_train_batch_end", 3, {"checkpoint_every_steps": 1, "accumulate": 3}),
         ("on_train_batch_end", 7, {"checkpoint_every_steps": 3, "keep": "last"}),
         ("on_train_batch_end", 9, {**EVERY, "max_epochs": None, "max_steps": 10}),
+        (
+            "on_train_batch_end",
+            5,
+            {"checkpoint_every_steps": 4, "max_epochs": None, "max_steps": 10},
+        ),
     ],
 )
 def test_wherever_it_breaks_it_ends_the_same(

@@ -156,8 +156,14 @@ class SaveForResume(Callback):  # type: ignore[misc]
         self.last_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from the step that the run resumes from."""
+        """Count from the step that the run resumes from, in the epoch that comes then."""
         self.last_step = trainer.global_step
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            # Where max_steps is given, Lightning would count the finished epoch as still running.
+            loop.epoch_progress.increment_completed()
+            loop.epoch_loop.restarting = False
+            loop.reset_restart_stage()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
