@@ -10,8 +10,8 @@ import pytest
 from brainreel.evaluate.bold import PersonScores
 from brainreel.evaluate.bold_card import falls_card
 from brainreel.evaluate.parts import Measured
-from brainreel.evaluate.same_test import facts_of_test
-from brainreel.train.predictions import Prediction
+from brainreel.evaluate.same_test import facts_of_pictures, facts_of_test
+from brainreel.train.predictions import PicturePrediction, Prediction
 
 
 def person(subject: str, starts: tuple[float, ...] = (30.0, 60.0), n_voxels: int = 4) -> Prediction:
@@ -50,6 +50,27 @@ def test_the_same_test_in_another_order_and_of_another_model() -> None:
 def test_another_person_moment_or_brain_is_another_test(other: list[Prediction]) -> None:
     told = facts_of_test([person("sub-01"), person("sub-02")])
     assert facts_of_test(other)["digest"] != told["digest"]
+
+
+def seen(subject: str, trials: list[int], side: int = 8) -> PicturePrediction:
+    pictures = np.zeros((len(trials), 1, side, side), np.float32)
+    numbers = np.array(trials)
+    return PicturePrediction(
+        "s", f"s-{trials[0]}", subject, pictures, pictures, numbers, numbers, pictures[0]
+    )
+
+
+def test_tests_on_pictures_are_of_the_same_trials_at_the_same_size() -> None:
+    told = facts_of_pictures({"a": [seen("a", [3, 1]), seen("a", [2])], "b": [seen("b", [5])]})
+    assert (told["n_people"], told["n_trials"], told["picture_shape"]) == (2, 4, [1, 8, 8])
+    turned = {"b": [seen("b", [5])], "a": [seen("a", [2, 1]), seen("a", [3])]}
+    assert facts_of_pictures(turned)["digest"] == told["digest"]
+    for other in (
+        {"a": [seen("a", [1, 2, 3])]},
+        {"a": [seen("a", [1, 2, 4])], "b": [seen("b", [5])]},
+        {"a": [seen("a", [1, 2, 3], side=4)], "b": [seen("b", [5], side=4)]},
+    ):
+        assert facts_of_pictures(other)["digest"] != told["digest"]
 
 
 def scores_of(seed: int, level: float) -> PersonScores:

@@ -111,6 +111,12 @@ def test_runs_of_another_test_stand_apart() -> None:
     assert [list(rows(table, i)) for i in range(2)] == [["One", "Two"], ["Other"]]
     assert table.groups[0].stamp == "not the same test data: 40 TRs, 100 voxels of 2 people"
     assert table.groups[1].stamp == "not the same test data: 12 TRs, 100 voxels of 2 people"
+    sizes = [{"n_people": 1, "n_trials": 10, "picture_shape": [1, n, n]} for n in (28, 8)]
+    cards = [replace(one, data={"tests": {KNOWN: {**s, "digest": str(s)}}}) for s in sizes]
+    table = make_comparison([("Large", cards[0]), ("Small", cards[1])])
+    assert table is not None
+    stamps = [group.stamp for group in table.groups]
+    assert stamps[1] == "not the same test data: 10 pictures of 8 x 8 seen by 1 person"
     table = make_comparison([("One", one), ("Old", numbers(0.2, cells=(KNOWN,)))])
     assert table is not None
     assert table.groups[1].stamp == "it is not known whether these are the same test data"

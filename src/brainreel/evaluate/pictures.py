@@ -24,6 +24,7 @@ from brainreel.evaluate.picture_grades import (
 )
 from brainreel.evaluate.picture_looks import Judges, Look, judges_of
 from brainreel.evaluate.pieces import pieces_file, pieces_table
+from brainreel.evaluate.same_test import facts_of_pictures
 from brainreel.evaluate.scorecard import Scorecard
 from brainreel.files import write_text
 from brainreel.metrics.images import frechet_distance
@@ -47,7 +48,8 @@ def score_trials(
         write_text(home / pieces_file(split), pieces_table(people, known[split]))
         card = _card(known[split], config, prefix)
         stamp = {**_samples(people), **judges.stamp()}
-        cards.append(replace(card, protocol={"pictures": stamp} if stamp else {}))
+        told = {"tests": {prefix.removesuffix(":") or "test": facts_of_pictures(people)}}
+        cards.append(replace(card, protocol={"pictures": stamp} if stamp else {}, data=told))
     task = config.resolved_stages()[-1].task
     for control in task.control_names() if config.scoring.controls else ():
         for (split, prefix), people in _tests(run, run.predict_control(control)).items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from brainreel.files import digest_json
-from brainreel.train.predictions import Prediction
+from brainreel.train.predictions import PicturePrediction, Prediction
 
 
 def facts_of_test(people: Sequence[Prediction]) -> dict[str, Any]:
@@ -31,6 +31,32 @@ def facts_of_test(people: Sequence[Prediction]) -> dict[str, Any]:
         "n_trs": sum(len(item.segment) for item in people),
         "n_voxels": sum(item.measured.shape[1] for item in people),
         "digest": digest_json(sorted(_moments(item) for item in people)),
+    }
+
+
+def facts_of_pictures(people: Mapping[str, Sequence[PicturePrediction]]) -> dict[str, Any]:
+    """Return how many people and trials a test has, the size of its pictures, and a digest of them.
+
+    Parameters
+    ----------
+    people
+        Everybody's folds.
+
+    Returns
+    -------
+    dict
+        `n_people`, `n_trials`, `picture_shape` and `digest`: equal where the same trials of the
+        same people are tested on pictures of one size, in whatever folds.
+    """
+    trials = {
+        who: sorted(int(t) for fold in folds for t in fold.trials) for who, folds in people.items()
+    }
+    shape = list(next(iter(people.values()))[0].true.shape[1:])
+    return {
+        "n_people": len(people),
+        "n_trials": sum(map(len, trials.values())),
+        "picture_shape": shape,
+        "digest": digest_json([sorted(trials.items()), shape]),
     }
 
 

@@ -170,6 +170,9 @@ def _extent(test: Mapping[str, Any]) -> str:
     if not test:
         return "it is not known whether these are the same test data"
     people = "1 person" if test["n_people"] == 1 else f"{test['n_people']} people"
+    if "n_trials" in test:
+        size = " x ".join(map(str, test["picture_shape"][1:]))
+        return f"not the same test data: {test['n_trials']} pictures of {size} seen by {people}"
     return f"not the same test data: {test['n_trs']} TRs, {test['n_voxels']} voxels of {people}"
 
 
