@@ -18,7 +18,7 @@ from .breaking import NET, RIDGE, TWO_STEPS, tree
     ("args", "told"),
     [
         (["film_rigde"], "'film_rigde' is no shipped recipe. Did you mean 'film_ridge'?"),
-        (["nothing"], "'nothing' is no shipped recipe. Known: alice, digits69, film_encoding,"),
+        (["nothing"], "'nothing' is no shipped recipe. Known: alice, digits69, digits69_ldm,"),
         (["x.yaml"], "x.yaml: cannot be read (No such file or directory)."),
         (["film_ridge"], "'data.path' is missing. Give it as data.path=VALUE."),
         (["film_ridge", "STORE", "trainer.max_epoch=3"], "unknown key 'trainer.max_epoch'. Did"),

@@ -250,5 +250,5 @@ def test_a_missing_store_is_named(tmp_path):
 
 def test_the_catalog_knows_all_kinds_by_name():
     assert {kind.model_fields["name"].default for kind in DataConfig.__origin__.__args__} == {
-        "films", "people", "series", "trials", "labelled",
+        "bold5000", "films", "god", "hcp_voxels", "labelled", "mixed", "people", "series", "trials",
     }  # fmt: skip

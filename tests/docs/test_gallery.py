@@ -47,9 +47,9 @@ def test_a_script_has_a_title_cells_with_prose_and_an_output_folder(script: Path
     assert str(script.relative_to(ROOT)) in text
 
 
-def test_shapes_are_read_from_a_simulated_person(tmp_path: Path) -> None:
+def test_pictures_are_read_from_a_simulated_person(tmp_path: Path) -> None:
     told = run(SCRIPTS[2], "--out", str(tmp_path / "figures"))
-    assert "Data: shapes, a simulated person" in told
+    assert "Data: pictures, a simulated person" in told
     figures = sorted((tmp_path / "figures").glob("*.png"))
     assert [path.stem for path in figures] == ["03_digits_identification", "03_digits_pictures"]
     for path in figures:
