@@ -68,7 +68,7 @@ def test_pictures_come_back_and_latents_have_a_deviation_of_one(
     mean = ((found.baseline - found.true) ** 2).mean()
     assert ((found.predicted - found.true) ** 2).mean() < 0.2 * mean
     assert found.samples is None
-    network = built(own)
+    network = built(own, own.data.spec())
     weights = {n.removeprefix("network/"): torch.tensor(v) for n, v in state.items()}
     network.load_state_dict(weights)
     pictures = torch.from_numpy(np.asarray(own.data.pictures)[:18])
@@ -170,7 +170,7 @@ def test_further_pictures_and_another_start(tmp_path: Path) -> None:
 
 def test_what_cannot_be_learned_is_told(tmp_path: Path) -> None:
     data = replace(trials(), pictures=None)
-    with pytest.raises(DataError, match="autoencode needs trials with pictures"):
+    with pytest.raises(DataError, match="autoencode needs the pictures that were seen"):
         task().fit(job(tmp_path, data=data))
     with pytest.raises(DataError, match="cannot be made 16 times smaller"):
         task().fit(job(tmp_path, stage={**VQ, "multiples": [1, 1, 1, 1, 1]}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,13 +10,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from brainreel.checkpoints.store import VERSIONS, load_state
-from brainreel.data.more_pictures import read_more_pictures
-from brainreel.data.picture_module import PictureModule
-from brainreel.data.picture_rows import check_not_shown
-from brainreel.data.samples import Trials
+from brainreel.checkpoints.store import load_state
 from brainreel.data.stored_pictures import mean_picture
-from brainreel.errors import ConfigError, DataError
+from brainreel.errors import ConfigError
 from brainreel.files import digest_json
 from brainreel.layers.picture_changes import PictureChanges
 from brainreel.models.base import ModelConfig
@@ -35,15 +30,15 @@ from brainreel.train.first_stage_begin import (
     settled_stage,
     stage_weights,
 )
+from brainreel.train.picture_task import PictureTaskConfig
 from brainreel.train.predictions import PicturePrediction
-from brainreel.train.task import Job, State, TaskConfig
+from brainreel.train.task import Job, State
 from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
 
-class AutoencodeConfig(TaskConfig):
+class AutoencodeConfig(PictureTaskConfig):
     """Pictures -> latents -> the same pictures: what a latent diffusion will draw in."""
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("trials", "god", "bold5000")
     model_kinds: ClassVar[tuple[str, ...]] = ("first_stage",)
 
     name: Literal["autoencode"] = "autoencode"
@@ -64,28 +59,6 @@ class AutoencodeConfig(TaskConfig):
     revive: int = Field(100, ge=0)
     """Steps after which codes that nothing was nearest to are put where latents are; 0 for never.
     """
-    more_pictures: Path | None = None
-    """Folder of pictures, or a file of arrays, to learn from too. One that was seen in a trial is
-    refused."""
-    more_key: str = ""
-    """Array of pictures in that file; empty where it holds one array."""
-    more_batch: int = Field(25, ge=1)
-    """Such pictures in a batch, beside the others."""
-
-    def starts(self) -> tuple[Path, ...]:
-        """Return the run folders that the training starts from; published weights are none."""
-        return tuple(path for path in super().starts() if (path / VERSIONS).is_file())
-
-    @property
-    def learns_pictures(self) -> bool:
-        """Always."""
-        return True
-
-    def further_pictures(self, shape: Sequence[int]) -> NDArray[np.float32] | None:
-        """Read `more_pictures`, if there are any."""
-        if self.more_pictures is None:
-            return None
-        return read_more_pictures(self.more_pictures, self.more_key, shape)
 
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights in `start_from`."""
@@ -94,14 +67,10 @@ class AutoencodeConfig(TaskConfig):
         options = settled_stage(model.first_stage, self.start_from)
         return PictureAutoencoderConfig.parse({"first_stage": options}, where="model")
 
-    def spec(self, job: Job) -> DataSpec:
-        """Return the facts of the data that size the model."""
-        return _trials(job).spec()
-
     def fit(self, job: Job) -> State:
         """Train on the fold's training pictures; stop or choose by those of its validation part."""
-        data = self.data(job)
-        network = built(job)
+        data = self.learned(job, self.batch)
+        network = built(job, self.spec(job))
         begun = self._begin(job, network)
         data.setup()
         settings = [self.to_dict(), job.model.to_dict(), job.optim.to_dict()]
@@ -126,7 +95,7 @@ class AutoencodeConfig(TaskConfig):
             validates=bool(job.fold.validation_trials),
         )
         if SCALE in weights:
-            network = built(job)
+            network = built(job, self.spec(job))
             load_state(network, weights, where="the first stage")
             stage = network.to(predict_device(job.trainer)).eval().first_stage
             measure_scale(stage, data.trials, job.fold.train_trials, self.batch)
@@ -135,8 +104,8 @@ class AutoencodeConfig(TaskConfig):
 
     def predict(self, job: Job, state: State) -> list[PicturePrediction]:
         """Send the test pictures through the network, person by person; no brain takes part."""
-        trials, fold = _trials(job), job.fold
-        network = built(job)
+        trials, fold = self.trials(job), job.fold
+        network = built(job, self.spec(job))
         load_state(network, network_state(state), where=f"fold '{fold.name}'")
         network = network.to(predict_device(job.trainer)).eval()
         test = np.array(fold.test_trials, dtype=np.int64)
@@ -146,7 +115,7 @@ class AutoencodeConfig(TaskConfig):
     def _of_person(
         self, job: Job, network: PictureAutoencoder, rows: NDArray[np.int64]
     ) -> PicturePrediction:
-        trials, fold, device = _trials(job), job.fold, predict_device(job.trainer)
+        trials, fold, device = self.trials(job), job.fold, predict_device(job.trainer)
         pictures = trials.pictures
         assert pictures is not None
         batches = in_batches(lambda chosen: pictures[chosen], tuple(rows), self.batch)
@@ -175,15 +144,6 @@ class AutoencodeConfig(TaskConfig):
             told["further pictures"] = str(self.more_pictures)
         return told if self.start_from is None else told | {"start_from": str(self.start_from)}
 
-    def data(self, job: Job) -> PictureModule:
-        """Return the pictures of the job's fold."""
-        trials = _trials(job)
-        more = self.further_pictures(trials.spec().picture_shape)
-        if more is not None:
-            check_not_shown(more, trials, str(self.more_pictures))
-        sizes = {"batch": self.batch, "more_batch": self.more_batch}
-        return PictureModule(trials, job.fold, seed=job.seed, more=more, **sizes)
-
     def _begin(self, job: Job, network: PictureAutoencoder) -> dict[str, float]:
         """Put in the weights of the stage before or of `start_from`; tell them apart by numbers."""
         where, state = "the stage before", of_stage(network_state(job.start))
@@ -193,19 +153,13 @@ class AutoencodeConfig(TaskConfig):
         return take_over(network, state, where=where)
 
 
-def built(job: Job) -> PictureAutoencoder:
+def built(job: Job, spec: DataSpec) -> PictureAutoencoder:
     """Return the network with first weights drawn from the seed."""
     with own_randomness(job.seed):
-        return _model(job).build(_trials(job).spec())
+        return _model(job).build(spec)
 
 
 def _model(job: Job) -> PictureAutoencoderConfig:
     if not isinstance(job.model, PictureAutoencoderConfig):
         raise ConfigError(f"autoencode cannot fit a model '{job.model.name}'. Use 'first_stage'.")
     return job.model
-
-
-def _trials(job: Job) -> Trials:
-    if not isinstance(job.data, Trials) or job.data.pictures is None:
-        raise DataError("autoencode needs trials with pictures. Give data.picture_keys.")
-    return job.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from brainreel.checkpoints.store import VERSIONS, load_state
-from brainreel.data.more_pictures import read_more_pictures
+from brainreel.checkpoints.store import load_state
 from brainreel.data.picture_module import PictureModule
-from brainreel.data.picture_rows import check_not_shown
-from brainreel.data.samples import Fold, Trials
+from brainreel.data.samples import Fold
 from brainreel.errors import ConfigError, DataError
 from brainreel.files import digest_json
 from brainreel.layers.picture_changes import PictureChanges
@@ -23,7 +21,6 @@ from brainreel.models.base import ModelConfig
 from brainreel.models.brain_diffusion import BrainDiffusion, BrainDiffusionConfig
 from brainreel.models.picture_ridge import PictureRidgeConfig
 from brainreel.models.sampling import ladder
-from brainreel.shapes import DataSpec
 from brainreel.train.begin import NETWORK
 from brainreel.train.denoise_learning import DenoiseTask
 from brainreel.train.diffusion_begin import begin_diffusion, settled_diffusion
@@ -35,18 +32,18 @@ from brainreel.train.first_guess import FirstGuess
 from brainreel.train.first_stage_begin import SCALE, STAGE, measure_scale
 from brainreel.train.kept_moments import kept_moments, moments_state
 from brainreel.train.picture_reconstruction import DrawAsked, Reconstructor
+from brainreel.train.picture_task import PictureTaskConfig
 from brainreel.train.predictions import PicturePrediction
-from brainreel.train.task import Job, State, TaskConfig
+from brainreel.train.task import Job, State
 from brainreel.train.trainer import fit_network, own_randomness, predict_device
 
 Float32 = NDArray[np.float32]
 _BEGUN = ("start_from", "encoder_from", "first_stage_from")
 
 
-class DenoiseConfig(TaskConfig):
+class DenoiseConfig(PictureTaskConfig):
     """Voxel vectors -> the pictures that were seen, drawn by latent diffusion (DC-LDM)."""
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("trials", "god", "bold5000")
     model_kinds: ClassVar[tuple[str, ...]] = ("latent_diffusion",)
 
     name: Literal["denoise"] = "denoise"
@@ -70,15 +67,6 @@ class DenoiseConfig(TaskConfig):
     withheld: float = Field(0.0, ge=0, le=1)
     """Share of training brains that are withheld, which guidance needs; 0.1 is usual. 1 learns
     pictures alone: a diffusion for a later stage to fine-tune. Needs model.null_context."""
-    more_pictures: Path | None = None
-    """Folder of pictures, or a file of arrays, that nobody saw: they are learned without a brain.
-    One that was seen in a trial is refused. With model.first_guess, they are given what ridge would
-    guess of them, as blurred and as wrong as its guesses of training pictures. Needs
-    model.null_context."""
-    more_key: str = ""
-    """Array of pictures in that file; empty where it holds one array."""
-    more_batch: int = Field(25, ge=1)
-    """Such pictures in a batch, beside the pairs."""
     guess: PictureRidgeConfig = PictureRidgeConfig(voxels="by_what_they_tell")
     """Ridge that gives the first guess, of a model with first_guess."""
     guess_parts: int = Field(15, ge=2)
@@ -90,33 +78,14 @@ class DenoiseConfig(TaskConfig):
     sampling: DrawOptions = DrawOptions()
     """How pictures are drawn."""
 
-    def starts(self) -> tuple[Path, ...]:
-        """Return the run folders that the training starts from; published weights are none."""
-        return tuple(path for path in super().starts() if (path / VERSIONS).is_file())
-
-    @property
-    def learns_pictures(self) -> bool:
-        """Always."""
-        return True
-
-    def further_pictures(self, shape: Sequence[int]) -> NDArray[np.float32] | None:
-        """Read `more_pictures`, if there are any."""
-        if self.more_pictures is None:
-            return None
-        return read_more_pictures(self.more_pictures, self.more_key, shape)
-
     def settled(self, model: ModelConfig) -> ModelConfig:
         """Return the model with the sizes of the weights that it starts from."""
         begun = (self.start_from, self.encoder_from, self.first_stage_from)
         return settled_diffusion(model, *begun)
 
-    def spec(self, job: Job) -> DataSpec:
-        """Return the facts of the data that size the model."""
-        return _trials(job).spec()
-
     def fit(self, job: Job) -> State:
         """Train on the fold's training pairs; stop or choose by its validation part."""
-        data = self.data(job)
+        data = self.learned(job, self.batch)
         network = built(job, data)
         self._check(job, network)
         sources = (self.start_from, self.encoder_from, self.first_stage_from)
@@ -202,7 +171,7 @@ class DenoiseConfig(TaskConfig):
 
     def drawn(self, job: Job, state: State) -> Drawn:
         """Return the fitted network with what it draws of."""
-        data = PictureModule(_trials(job), job.fold, batch=self.batch, seed=job.seed)
+        data = PictureModule(self.trials(job), job.fold, batch=self.batch, seed=job.seed)
         network = built(job, data)
         load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
         data.moments = kept_moments(state, data.trials.subjects)
@@ -214,7 +183,7 @@ class DenoiseConfig(TaskConfig):
 
     def reconstructor(self, job: Job, state: State, asked: DrawAsked) -> Reconstructor:
         """Return what draws pictures of any brain of a person."""
-        trials, who = _trials(job), asked.subject
+        trials, who = self.trials(job), asked.subject
         data = PictureModule(trials, job.fold, batch=1, seed=job.seed)
         network = built(job, data)
         load_state(network, network_state(state), where=f"fold '{job.fold.name}'")
@@ -232,15 +201,6 @@ class DenoiseConfig(TaskConfig):
             guess,
         )
         return diffusion_reconstructor(draws, kept_moments(state, trials.subjects).get(who))
-
-    def data(self, job: Job) -> PictureModule:
-        """Return the pairs of the job's fold, and what is learned beside them."""
-        trials = _trials(job)
-        more = self.further_pictures(trials.spec().picture_shape)
-        if more is not None:
-            check_not_shown(more, trials, str(self.more_pictures))
-        sizes = {"batch": self.batch, "more_batch": self.more_batch}
-        return PictureModule(trials, job.fold, seed=job.seed, more=more, **sizes)
 
     def guesses(self, guess: FirstGuess, fold: Fold, seed: int) -> Float32:
         """Return first guesses of all trials of a fold, each from a fit that did not see it."""
@@ -291,11 +251,3 @@ def built(job: Job, data: PictureModule) -> BrainDiffusion:
     data.length = network.encoder.n_patches * model.encoder.patch
     data.padding = model.encoder.padding
     return network
-
-
-def _trials(job: Job) -> Trials:
-    if not isinstance(job.data, Trials):
-        raise DataError("denoise needs single trials with pictures. Give data of kind trials.")
-    if job.data.pictures is None:
-        raise DataError("denoise needs the pictures that were seen. Give data.picture_keys.")
-    return job.data
