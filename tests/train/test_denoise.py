@@ -242,6 +242,19 @@ def test_there_is_no_control_that_would_show_a_person_the_own_brain(tmp_path: Pa
     assert task().predict_control(alone, state, "brain_shuffled") == []
 
 
+def test_a_brain_that_is_withheld_takes_its_first_guess_along(tmp_path: Path) -> None:
+    model = {"null_context": True, "first_guess": True}
+    found = []
+    for withheld in (1, 0):
+        for alpha in (1.0, 1e5):
+            guess = {"n_folds": 3, "n_components": [3], "alphas": [alpha]}
+            own = job(tmp_path / f"{withheld}-{alpha}", model=model)
+            found.append(task(withheld=withheld, guess=guess).fit(own))
+    name = "network/unet.network.conv_in.weight"
+    assert np.array_equal(found[0][name], found[1][name])
+    assert not np.array_equal(found[2][name], found[3][name])
+
+
 def test_what_cannot_be_drawn_from_is_told(tmp_path: Path) -> None:
     data = trials()
     with pytest.raises(DataError, match="needs the pictures that were seen"):
