@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from brainreel.checkpoints.store import VERSIONS
 from brainreel.data.catalog import Opened
 from brainreel.data.samples import Fold, Segment, Series, Trials
@@ -239,7 +242,7 @@ def _vectors(
     if isinstance(data, Trials):
         return _digests(data, trials)
     return {
-        _digest(row.astype("float32").tobytes()): segment.start_tr + t
+        digest_vector(row): segment.start_tr + t
         for segment in segments
         for t, row in enumerate(data.bold_of(segment))
     }
@@ -251,11 +254,12 @@ def _digests(data: Trials, trials: Iterable[int]) -> dict[str, int]:
 
 
 def _row_digest(data: Trials, row: int) -> str:
-    return _digest(data.voxels[row, : data.sizes[data.person[row]]].tobytes())
+    return digest_vector(data.voxels[row, : data.sizes[data.person[row]]])
 
 
-def _digest(row: bytes) -> str:
-    return hashlib.blake2b(row, digest_size=8).hexdigest()
+def digest_vector(vector: NDArray[np.floating]) -> str:
+    """Return the digest by which a (V,) voxel vector is known again."""
+    return hashlib.blake2b(np.asarray(vector, "<f4").tobytes(), digest_size=8).hexdigest()
 
 
 def _ancestor(one: Mapping[str, Any]) -> Ancestor:

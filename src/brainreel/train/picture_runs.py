@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from brainreel.models.brain_diffusion import BrainDiffusion, BrainDiffusionConfi
 from brainreel.train.diffusion_reconstruction import DiffusionDraws, diffusion_reconstructor
 from brainreel.train.drawing import DrawOptions
 from brainreel.train.fit import FittedRun, load_fitted
-from brainreel.train.lineage import adapted_on_test
+from brainreel.train.lineage import adapted_on_test, digest_vector
 from brainreel.train.picture_reconstruction import DrawAsked, Reconstructor
 from brainreel.train.predicted_images import fold_named
 from brainreel.train.trainer import TrainerConfig, predict_device
@@ -87,11 +86,6 @@ def open_picture_run(
     if (Path(folder) / STORY).is_file():
         return _of_import(Path(folder), subject, fold, changes, seed)
     return _of_fit(load_fitted(Path(folder)), subject, fold, changes, seed)
-
-
-def digest_vector(vector: Float32) -> str:
-    """Return the digest by which a (V,) vector is known again."""
-    return hashlib.blake2b(np.asarray(vector, "<f4").tobytes(), digest_size=8).hexdigest()
 
 
 def _of_fit(

@@ -25,8 +25,9 @@ from brainreel.stimulus.picture_files import (
     save_sheet,
     shown,
 )
+from brainreel.train.lineage import digest_vector
 from brainreel.train.picture_reconstruction import Brain, Standardised, ZScore, standardised
-from brainreel.train.picture_runs import PictureRun, digest_vector, open_picture_run
+from brainreel.train.picture_runs import PictureRun, open_picture_run
 
 Float32 = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
